@@ -1,0 +1,167 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Inbox is the door for receiving: the change feed's place, and what it brought that is not
+// applied yet. One caller at a time.
+type Inbox struct{}
+
+// Feed is how far a drive's change feed has been received.
+type Feed struct {
+	Link graph.Link // where to go on, Start at first
+	// Complete: everything up to Link has been received; false in the midst of a series of pages.
+	Complete bool
+	// Full: the series under way is an enumeration of everything, begun at Began.
+	Full  bool
+	Began time.Time
+	// Checked is when a full enumeration was last compared with what is known.
+	Checked time.Time
+}
+
+// Feed returns the place in the feed.
+func (i *Inbox) Feed() (Feed, error) { panic("unbuilt") }
+
+// Begin starts a series of pages: with full, an enumeration from the start.
+func (i *Inbox) Begin(full bool, now time.Time) error { panic("unbuilt") }
+
+// Receive stores a page: its items first, its link last. Receiving a page twice is harmless.
+func (i *Inbox) Receive(p graph.Page) error { panic("unbuilt") }
+
+// Waiting counts the items that are received and not applied.
+func (i *Inbox) Waiting() (int, error) { panic("unbuilt") }
+
+// Unseen returns the items known here whose base is older than the start of the enumeration that
+// just ended and which it did not bring. They may be gone: the caller asks for each by its id.
+func (i *Inbox) Unseen() ([]graph.ItemID, error) { panic("unbuilt") }
+
+// Enumerated ends a full enumeration: every folder is Followed from now on.
+func (i *Inbox) Enumerated(now time.Time) error { panic("unbuilt") }
+
+// List applies a listing of one folder's children: what is new is added, what is known and clean
+// is brought up to date, nothing is removed. The folder becomes Listed if it was Unlisted.
+func (i *Inbox) List(folder Ino, items []graph.Item) error { panic("unbuilt") }
+
+// Case is one incoming item beside everything that bears on it. It is a value: merge.Decide needs
+// nothing else.
+type Case struct {
+	Incoming graph.Item
+	// Confirmed: Incoming was read by its id just now, not taken from the feed; for a tombstone,
+	// the service said twice that the item is gone.
+	Confirmed bool
+	Now       time.Time
+
+	// Node has this item, nil if none has. NodeDiff is in what it differs from its base.
+	Node     *Node
+	NodeDiff Diff
+	// Gone: the item was removed here and that is pending, or sent and not echoed yet.
+	Gone *Gone
+	// Open: some handle holds Node. Sending: a step is under way for it.
+	Open, Sending bool
+	// LocalHash is the hash of Node's (or, if that is nil, Holder's) bytes, empty if not computed.
+	LocalHash graph.Hash
+	LocalSize int64
+
+	// Parent is the node of the folder that Incoming names, nil if there is none.
+	Parent *Node
+	// Above are the folders, nearest first, that were removed here and lie between Incoming and
+	// the nearest living folder. Empty if Parent is there. Orphan: even so no living folder was
+	// found; the item is outside of what is known.
+	Above  []Gone
+	Orphan bool
+	// Cycle: Incoming's parent is inside Node itself.
+	Cycle bool
+
+	// Holder is another node that has the name which Incoming claims.
+	Holder     *Node
+	HolderDiff Diff
+	HolderOpen bool
+	// HolderLeaves: the inbox holds an item that moves the holder away or deletes it.
+	HolderLeaves bool
+
+	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
+	DirtyBelow, OpenBelow int
+}
+
+// Verb is what becomes of the node that has the incoming item, or of the item without one.
+type Verb uint8
+
+const (
+	// Ignore drops the incoming item: an echo, or nothing that concerns us.
+	Ignore Verb = iota
+	// Wait leaves it in the inbox.
+	Wait
+	// NeedItem asks for the item to be read by its id, and the case decided again.
+	NeedItem
+	// NeedHash asks for LocalHash, and the case decided again.
+	NeedHash
+	// Add makes a clean node for it at its place.
+	Add
+	// Agree makes it the base of Node; Bytes, Place and ModTime say what Node takes from it.
+	Agree
+	// Split makes Node a new item under the name of a conflict copy, at Node's own place, and Adds
+	// the incoming item beside it.
+	Split
+	// Drop removes Node. Of a folder the clean rest goes; unsent work below stays, and it and the
+	// folders above it lose their bases (they are new items now).
+	Drop
+	// Revive makes Node a new item: it keeps its place and its bytes and loses its base.
+	Revive
+	// Restore forgets the pending deletion and Adds the item, and the folders in Above as well.
+	Restore
+	// Forget forgets the deletion: the remote has agreed.
+	Forget
+	// TakeBase makes the incoming item the base of Holder: the same file, or a folder to merge with.
+	TakeBase
+	// Undo puts Node back to where the remote has it (the place of the incoming item).
+	Undo
+)
+
+// Bytes says whose bytes a node has after Agree or TakeBase.
+type Bytes uint8
+
+const (
+	// KeepBytes: as they are; local work stays unsent.
+	KeepBytes Bytes = iota
+	// TheirBytes: the remote's; the local copy was clean and is dropped.
+	TheirBytes
+	// SameBytes: local work turned out to equal the remote's; it counts as sent.
+	SameBytes
+)
+
+// Side says what becomes of a Holder so that the incoming item can have its name.
+type Side uint8
+
+const (
+	// Stay: there is no holder, or it keeps its name since the incoming item does not take it.
+	Stay Side = iota
+	// Aside: the holder is renamed to a conflict copy.
+	Aside
+	// Park: the holder gets a temporary name; its own item in the inbox moves or deletes it next.
+	Park
+)
+
+// Ruling is the answer to a Case.
+type Ruling struct {
+	Verb    Verb
+	Bytes   Bytes
+	Place   bool // with Agree and TakeBase: take the remote's folder and name
+	ModTime bool // take the remote's time
+	Holder  Side
+	// Report, if not empty, is recorded for people: "conflict", "revived", "restored", "undone", …
+	Report string
+}
+
+// Cases calls fn for every item that waits, folders before what is in them and deletions last, each
+// case as of the moment of the call, until fn returns false. fn may call Apply and Drop.
+func (i *Inbox) Cases(fn func(Case) bool) error { panic("unbuilt") }
+
+// Case builds the case of one item, confirmed or not.
+func (i *Inbox) Case(item graph.Item, confirmed bool) (Case, error) { panic("unbuilt") }
+
+// Apply carries a ruling out and takes the item off the inbox (Wait, NeedItem and NeedHash do
+// neither). ErrStale if what the case says does not hold any more: build it again.
+func (i *Inbox) Apply(c Case, r Ruling) error { panic("unbuilt") }
