@@ -1,0 +1,189 @@
+// Package flush owns the cycles of a mount: it looks for remote changes, and at a time of day or
+// when asked it sends the local ones. It is the only scheduler of such work and owns every
+// goroutine below it.
+//
+// A flush of one drive is a refresh, then rounds of view, plan (package plan, pure) and push
+// (package push). A round that met somebody else's change is followed by another refresh and
+// another plan, so that one flush ends with both versions there. One cycle at a time runs on a
+// drive; drives do not wait for each other.
+package flush
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// DefaultPoll is how often an engine looks for remote changes if nothing else is said.
+const DefaultPoll = 5 * time.Minute
+
+// Errors.
+var (
+	// ErrStopped: the engine's Run has ended.
+	ErrStopped = errors.New("the flush engine has stopped")
+	// ErrNoDrive: the engine has no such drive.
+	ErrNoDrive = errors.New("no such drive in this mount")
+	// ErrReadOnly: the drive is mounted read-only.
+	ErrReadOnly = errors.New("drive is mounted read-only")
+)
+
+// Drive is one drive for an engine to keep. It must be known to the store (Store.AddDrive).
+type Drive struct {
+	Num  cache.DriveNum
+	Name string // as people see it: the folder that stands for it
+	// ReadOnly: nothing is ever sent, and the drive is followed, not enumerated.
+	ReadOnly bool
+	Service  graph.Service
+}
+
+// Options of an engine. Store and Drives are needed, the rest has defaults.
+type Options struct {
+	Store  *cache.Store
+	Drives []Drive
+	// Schedule says at which times of day a flush starts by itself; zero: only when asked.
+	Schedule schedule.Rule
+	// Poll is how often remote changes are looked for: 0 means DefaultPoll, negative never.
+	Poll time.Duration
+	// Parallel is how many steps of one drive are under way at once; default 4.
+	Parallel int
+	// Guard holds deletions back when there are many; zero means plan's default.
+	Guard plan.Guard
+	// Writeback makes the kernel hand over what programs wrote through memory maps into a file. It
+	// is called before the file is sealed, with no lock held; nil does nothing.
+	Writeback func(cache.Ino)
+	Logger    *slog.Logger     // default discards
+	Now       func() time.Time // default time.Now
+}
+
+// Path names something in a drive.
+type Path struct {
+	Drive cache.DriveNum `json:"drive"`
+	Path  string         `json:"path"` // from the root of the drive, "/" for all of it
+}
+
+// Request says what a flush shall do. The zero value sends everything of every drive, tries
+// deferred changes whose time has not come, and keeps deletions back that the guard holds.
+type Request struct {
+	// Drives to flush; empty means every one that is not read-only.
+	Drives []cache.DriveNum `json:"drives,omitempty"`
+	// Paths, if any, limits a flush to what is at or below them; Drives is then not looked at.
+	Paths []Path `json:"paths,omitempty"`
+	// DryRun plans and sends nothing. Remote changes are looked for all the same.
+	DryRun bool `json:"dry_run,omitempty"`
+	// AllowDeletes lets deletions pass that the guard would hold back.
+	AllowDeletes bool `json:"allow_deletes,omitempty"`
+	// Scheduled leaves deferred changes alone until their next try is due.
+	Scheduled bool `json:"scheduled,omitempty"`
+	// Progress is told how far it has come, one call at a time; it must return soon. May be nil.
+	Progress func(Progress) `json:"-"`
+}
+
+// Progress tells how far the flush of one drive has come.
+type Progress struct {
+	Drive cache.DriveNum `json:"drive"`
+	Name  string         `json:"name"`
+	Phase string         `json:"phase"` // "refresh", "plan", "send", "done"
+	Steps int            `json:"steps"` // steps of the plan of this round
+	Done  int            `json:"done"`  // of these, how many have ended
+	Bytes int64          `json:"bytes"` // to be sent in this round
+	Sent  int64          `json:"sent"`  // of these, how many have been
+	Op    string         `json:"op,omitempty"`
+	Path  string         `json:"path,omitempty"` // of the step that changed last
+}
+
+// Result tells what a flush did, drive by drive.
+type Result struct {
+	Drives []DriveResult `json:"drives"`
+}
+
+// DriveResult tells what a flush did to one drive.
+type DriveResult struct {
+	Drive cache.DriveNum `json:"drive"`
+	Name  string         `json:"name"`
+	// Plan is what would be sent; only in a dry run.
+	Plan *plan.Summary `json:"plan,omitempty"`
+	// Receipt is the record that the store keeps of this flush; nil in a dry run and if there was
+	// nothing to send.
+	Receipt *cache.Receipt `json:"receipt,omitempty"`
+
+	Sent      int   `json:"sent"`  // steps carried out
+	Bytes     int64 `json:"bytes"` // bytes of files sent
+	Deferred  int   `json:"deferred"`
+	Busy      int   `json:"busy"`      // being written to just now
+	Guarded   int   `json:"guarded"`   // deletions held back by the guard
+	Conflicts int   `json:"conflicts"` // changes that met somebody else's
+	// Left counts what is still pending in the drive afterwards.
+	Left int `json:"left"`
+	// Error is why the flush of this drive ended early, empty if it did not; Kind its kind.
+	Error string     `json:"error,omitempty"`
+	Kind  graph.Kind `json:"kind,omitempty"`
+}
+
+// InPart reports whether something asked for was not done: deferred, busy, guarded or a conflict.
+func (r Result) InPart() bool {
+	for _, d := range r.Drives {
+		if d.Deferred+d.Busy+d.Guarded+d.Conflicts > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// RefreshResult tells what a refresh brought, drive by drive.
+type RefreshResult struct {
+	Drives []DriveRefresh `json:"drives"`
+}
+
+// DriveRefresh tells what a refresh brought for one drive.
+type DriveRefresh struct {
+	Drive    cache.DriveNum `json:"drive"`
+	Name     string         `json:"name"`
+	Received int            `json:"received"` // items that the feed brought
+	Applied  int            `json:"applied"`
+	Waiting  int            `json:"waiting"` // left for later, such as files that are open
+	Error    string         `json:"error,omitempty"`
+	Kind     graph.Kind     `json:"kind,omitempty"`
+}
+
+// State says what an engine does with a drive.
+type State string
+
+// The states.
+const (
+	Idle       State = "idle"
+	Refreshing State = "refreshing"
+	Flushing   State = "flushing"
+)
+
+// Status is how an engine stands. Asking for it costs no request and no walk over the tree.
+type Status struct {
+	Paused bool          `json:"paused"`
+	Next   time.Time     `json:"next"` // next flush by schedule, zero if none
+	Rule   string        `json:"rule"` // the schedule in words
+	Drives []DriveStatus `json:"drives"`
+}
+
+// DriveStatus is how one drive stands.
+type DriveStatus struct {
+	Drive    cache.DriveNum `json:"drive"`
+	Name     string         `json:"name"`
+	ReadOnly bool           `json:"read_only"`
+	State    State          `json:"state"`
+	// Progress of the flush under way, nil if there is none.
+	Progress *Progress `json:"progress,omitempty"`
+	// Enumerated: the whole drive is known and followed.
+	Enumerated  bool           `json:"enumerated"`
+	Pending     cache.Pending  `json:"pending"`
+	Conflicts   []cache.Report `json:"conflicts"`
+	LastRefresh time.Time      `json:"last_refresh"` // last one that succeeded, since the engine started
+	LastFlush   *cache.Receipt `json:"last_flush,omitempty"`
+	// Error is why the last cycle failed, empty if it did not; Kind its kind: Offline, SignIn, ….
+	Error string     `json:"error,omitempty"`
+	Kind  graph.Kind `json:"kind,omitempty"`
+	ErrAt time.Time  `json:"error_at"`
+}

@@ -1,0 +1,112 @@
+// Package plan turns a view of what is pending into an ordered list of remote calls. It is pure:
+// the same view gives the same plan, and nothing is asked or changed.
+//
+// A plan can be stopped after any step without losing anything, and no step of it claims a name
+// that another item still has.
+package plan
+
+import (
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Guard says how many deletions are too many to send without being asked. The zero value means
+// the default: more than 100, or at least 20 that are more than 10 percent of what is known.
+type Guard struct {
+	Max     int // more than this; negative: any number passes
+	Min     int // at least this many …
+	Percent int // … that are more than this share of the known items
+}
+
+// Options of Make. The zero value plans everything.
+type Options struct {
+	Guard Guard
+	// AllowDeletes lets deletions pass that the guard would hold back.
+	AllowDeletes bool
+	// Paths, if any, limits the plan to what is at or below them (and to what that needs: folders
+	// above, names to be freed). They start at the root of the drive.
+	Paths []string
+	// Due, if not zero, leaves alone what is deferred until later than this.
+	Due time.Time
+}
+
+// Op is what a step does.
+type Op string
+
+// The operations. Their order here is no order of execution.
+const (
+	Mkdir   Op = "mkdir"   // make a folder
+	Create  Op = "create"  // make a file with its bytes
+	Replace Op = "replace" // replace the bytes of an item
+	Move    Op = "move"    // give an item its name, folder and time
+	Park    Op = "park"    // give an item a temporary name to free the one it has
+	Touch   Op = "touch"   // give an item its time
+	Delete  Op = "delete"  // delete an item, and all below it
+)
+
+// Step is one remote call.
+type Step struct {
+	Op   Op
+	Ino  cache.Ino    // node that is sent; 0 for a Delete
+	Item graph.ItemID // item that is changed; empty for Mkdir and Create
+	Seq  cache.Seq    // sequence of the node, for cache.Outbox.Begin
+
+	// Folder is the folder that the item goes into: its item if the remote has it, else empty and
+	// FolderIno is the node that an earlier Mkdir makes. Set for Mkdir, Create, Move and Park.
+	Folder    graph.ItemID
+	FolderIno cache.Ino
+	Name      string // name that the item gets; for Replace and Touch the one it has
+
+	Size int64  // bytes to send
+	Path string // where it is, or was, from the root of the drive; for people
+	From string // where a Move takes it from; for people
+
+	// After lists the steps, by index, that must have succeeded before this one begins.
+	After []int
+	// Known lists every item that is believed to be below a folder that is deleted. One that has
+	// more must not be deleted.
+	Known []graph.ItemID
+}
+
+// Plan is an ordered list of steps. Carried out one after another, or in parallel subject to
+// After, they make the remote equal to the local tree.
+type Plan struct {
+	Steps []Step
+	// Guarded are the deletions that the guard holds back, as they would be sent.
+	Guarded []Step
+	// Waiting counts changes left alone since they are deferred until later.
+	Waiting int
+}
+
+// Make plans what a view says is pending.
+func Make(v cache.View, o Options) Plan { panic("unbuilt") }
+
+// Summary is a plan for people and for JSON.
+type Summary struct {
+	Requests int       `json:"requests"` // at least; a large file takes several
+	Bytes    int64     `json:"bytes"`
+	Steps    []Summand `json:"steps"`
+	Guarded  int       `json:"guarded"`
+	Waiting  int       `json:"waiting"`
+}
+
+// Summand is one step of a Summary.
+type Summand struct {
+	Op    Op     `json:"op"`
+	Path  string `json:"path"`
+	From  string `json:"from,omitempty"`
+	Bytes int64  `json:"bytes,omitempty"`
+}
+
+// Summary sums the plan up.
+func (p Plan) Summary() Summary {
+	s := Summary{Guarded: len(p.Guarded), Waiting: p.Waiting, Steps: []Summand{}}
+	for _, x := range p.Steps {
+		s.Requests++
+		s.Bytes += x.Size
+		s.Steps = append(s.Steps, Summand{Op: x.Op, Path: x.Path, From: x.From, Bytes: x.Size})
+	}
+	return s
+}
