@@ -206,7 +206,13 @@ func (r Rule) wall(t time.Time) time.Time {
 	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
 }
 
-// real is the opposite of wall.
+// real is the opposite of wall: of a time that comes twice, the first.
 func (r Rule) real(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, r.loc)
+	at := time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), 0, r.loc)
+	for _, back := range []time.Duration{2 * time.Hour, time.Hour, 30 * time.Minute} {
+		if earlier := at.Add(-back); r.wall(earlier).Equal(r.wall(at)) {
+			return earlier
+		}
+	}
+	return at
 }
