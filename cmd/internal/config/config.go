@@ -1,0 +1,102 @@
+// Package config puts together what duskfs is told by its configuration file, a .env file, the
+// environment and flags, in this rising order, and remembers of every value where it came from.
+//
+// A key has one name everywhere: "log.level" in the file is level under log, the variable
+// DUSKFS_LOG_LEVEL, and the row "log.level" of `duskfs config show`. The table in keys.go is the
+// one list of them.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config is the effective configuration. It is a value; nothing in it changes after Load.
+type Config struct {
+	Drives     []Drive // what to mount, in the order named
+	Mountpoint string  // absolute, empty if none was named
+	ReadOnly   bool
+
+	Tenant string // directory (tenant) id or domain
+	Client string // application (client) id
+	Secret Secret // application secret
+	User   string // sign-in name of the person whose OneDrive `me` means
+
+	GraphURL string // root, https, without a version
+	LoginURL string // root, https, without a tenant
+	CAFile   string // PEM file of further certificate authorities, empty for none
+	Proxy    string // address of a proxy; empty: what the environment says
+
+	StateDir string // absolute
+
+	FlushAt      string        // "HH:MM" local time, empty for never
+	RefreshEvery time.Duration // how often to ask for remote changes
+
+	CaseBlind bool // names are found in any letter case
+	LogLevel  slog.Level
+
+	values []Value
+}
+
+// Value is one effective setting, fit to be shown: secrets are masked.
+type Value struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Source string `json:"source"` // "default", "FILE:LINE", "variable NAME" or "flag --NAME"
+	Var    string `json:"variable"`
+}
+
+// Values lists every key with its effective value and where that came from, in the order of the
+// table of keys. Secrets are masked.
+func (c *Config) Values() []Value { return append([]Value(nil), c.values...) }
+
+// Source says where the value of a key came from, for messages that tell people what to mend.
+func (c *Config) Source(key string) string {
+	for _, v := range c.values {
+		if v.Key == key {
+			return v.Source
+		}
+	}
+	return ""
+}
+
+// Secret is a string that does not show itself: every way of printing it gives a mask.
+type Secret string
+
+const mask = "********"
+
+// String returns a mask, or nothing if there is no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString masks the secret for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText masks the secret for JSON and YAML.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue masks the secret for logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Reveal returns the secret itself, for whoever signs in with it.
+func (s Secret) Reveal() string { return string(s) }
+
+// Error is a mistake in what was configured. Where names the file and line, the variable or the
+// flag; the program ends with the status for wrong usage.
+type Error struct {
+	Where string
+	What  string
+}
+
+// Error gives the place and what is wrong with it, in one line.
+func (e *Error) Error() string {
+	if e.Where == "" {
+		return e.What
+	}
+	return fmt.Sprintf("%s: %s", e.Where, e.What)
+}

@@ -1,0 +1,258 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// world is a home folder with files in it, and an environment.
+func world(t *testing.T, files map[string]string, env ...string) Sources {
+	t.Helper()
+	home := t.TempDir()
+	for name, text := range files {
+		p := filepath.Join(home, name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env = append([]string{"HOME=" + home, "XDG_CONFIG_HOME=" + filepath.Join(home, "cfg"), "XDG_STATE_HOME=" + filepath.Join(home, "state")}, env...)
+	return Sources{Environ: env, Work: home, Flags: map[string]Flag{}}
+}
+
+func load(t *testing.T, s Sources) *Config {
+	t.Helper()
+	c, err := Load(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestEachSourceOverridesTheOneBelow(t *testing.T) {
+	layers := []struct {
+		name   string
+		files  map[string]string
+		env    []string
+		dotenv bool
+		flag   string
+		want   string
+		source string
+	}{
+		{name: "default", want: "", source: "default"},
+		{name: "file", files: map[string]string{"cfg/duskfs/config.yaml": "log: {level: warn}\nauth:\n  tenant: from-file\n"}, want: "from-file", source: "config.yaml:3"},
+		{name: "dotenv, seeds' name", files: map[string]string{"x.env": "A=1\nTENANT_ID=from-dotenv\n"}, dotenv: true, want: "from-dotenv", source: "x.env:2"},
+		{name: "dotenv, our name", files: map[string]string{"x.env": "DUSKFS_AUTH_TENANT=ours\nTENANT_ID=seed\n"}, dotenv: true, want: "ours", source: "x.env:1"},
+		{name: "seeds' variable", files: map[string]string{"x.env": "DUSKFS_AUTH_TENANT=x\n"}, dotenv: true, env: []string{"TENANT_ID=from-seed"}, want: "from-seed", source: "variable TENANT_ID"},
+		{name: "our variable", env: []string{"TENANT_ID=from-seed", "DUSKFS_AUTH_TENANT=from-var"}, want: "from-var", source: "variable DUSKFS_AUTH_TENANT"},
+		{name: "flag", env: []string{"DUSKFS_AUTH_TENANT=from-var"}, flag: "from-flag", want: "from-flag", source: "--tenant"},
+	}
+	for _, l := range layers {
+		t.Run(l.name, func(t *testing.T) {
+			s := world(t, l.files, l.env...)
+			if l.dotenv {
+				s.File = "x.env"
+			}
+			if l.flag != "" {
+				s.Flags["auth.tenant"] = Flag{l.flag, "--tenant"}
+			}
+			c := load(t, s)
+			if c.Tenant != l.want {
+				t.Errorf("tenant %q, want %q", c.Tenant, l.want)
+			}
+			if got := c.Source("auth.tenant"); !strings.HasSuffix(got, l.source) {
+				t.Errorf("source %q, want %q", got, l.source)
+			}
+		})
+	}
+}
+
+func TestADotEnvAddsToTheDefaultFileAndYAMLReplacesIt(t *testing.T) {
+	files := map[string]string{
+		"cfg/duskfs/config.yaml": "log: {level: warn}\n", "x.env": "CLIENT_ID=c\n", "y.yaml": "auth: {client: c}\n",
+	}
+	s := world(t, files)
+	s.File = "x.env"
+	if c := load(t, s); c.LogLevel.String() != "WARN" || c.Client != "c" {
+		t.Errorf("with a .env: level %v, client %q", c.LogLevel, c.Client)
+	}
+	s.File = "y.yaml"
+	if c := load(t, s); c.LogLevel.String() != "INFO" || c.Client != "c" {
+		t.Errorf("with another file: level %v, client %q", c.LogLevel, c.Client)
+	}
+}
+
+func TestADotEnvOfTheWorkingDirectoryIsNotReadUnasked(t *testing.T) {
+	s := world(t, map[string]string{".env": "CLIENT_SECRET=planted\nDUSKFS_GRAPH_URL=https://evil.example\n"})
+	if c := load(t, s); c.Secret != "" || c.GraphURL != "https://graph.microsoft.com" {
+		t.Error("a .env that happens to lie in the working directory was believed")
+	}
+}
+
+func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
+	good := map[string]string{
+		"drives": "me", "mountpoint": "/m", "read-only": "true", "graph.url": "https://g.example", "login.url": "https://l.example",
+		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "names.case": "blind", "log.level": "debug",
+	}
+	for _, k := range Keys() {
+		v := good[k.Name]
+		if v == "" {
+			v = "/some-value"
+		}
+		for _, s := range []Sources{
+			world(t, nil, k.Var()+"="+v),
+			world(t, map[string]string{"cfg/duskfs/config.yaml": nested(k.Name, v)}),
+		} {
+			c, err := Load(s)
+			if err != nil {
+				t.Errorf("%s: %v", k.Name, err)
+				continue
+			}
+			if c.Source(k.Name) == "default" {
+				t.Errorf("%s: the value was not taken", k.Name)
+			}
+		}
+	}
+}
+
+func nested(key, value string) string {
+	parts := strings.Split(key, ".")
+	return strings.Repeat("{", 0) + strings.Join(parts, ": {") + ": \"" + value + "\"" + strings.Repeat("}", len(parts)-1) + "\n"
+}
+
+func TestMistakesNameFileAndLine(t *testing.T) {
+	cases := []struct{ name, text, want string }{
+		{"unknown key", "log:\n  level: info\nflush:\n  att: 18:00\n", `config.yaml:4: unknown key "flush.att"`},
+		{"another spelling", "flush_at: 1\n", `config.yaml:1: unknown key "flush_at", did you mean "flush.at"?`},
+		{"unknown group", "flusch:\n  at: 18:00\n", `config.yaml:1: unknown key "flusch"`},
+		{"bad value", "\n\nflush:\n  at: 25:00\n", `config.yaml:4: flush.at: want a time of day such as 18:00, not "25:00"`},
+		{"list for a value", "log:\n  level: [info]\n", "config.yaml:2: log.level: want one value, not a list"},
+		{"value for a group", "log: info\n", "config.yaml:1: log holds further keys"},
+		{"mapping for a value", "proxy:\n  url: x\n", `config.yaml:2: unknown key "proxy.url"`},
+		{"twice", "log: {level: info}\nlog: {level: warn}\n", "config.yaml:2: "},
+		{"not YAML", "auth:\n  secret: hunter2\n bad: [\n", "config.yaml:"},
+		{"JSON", "{\"log\":\n {\"level\": \"loud\"}}", "config.yaml:2: log.level: want debug"},
+		{"http", "graph:\n  url: http://graph.example\n", "config.yaml:2: graph.url: want an https address"},
+		{"version in the root", "graph: {url: https://graph.example/v1.0}\n", "config.yaml:1: graph.url: want the root alone"},
+		{"drive", "drives:\n  - me\n  - onedrive\n", "config.yaml:2: \"onedrive\" does not name a drive"},
+		{"two documents", "proxy: \"\"\n---\nproxy: \"\"\n", "want one document"},
+		{"a bare word", "hello\n", "config.yaml:1: want keys and values"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load(world(t, map[string]string{"cfg/duskfs/config.yaml": c.text}))
+			var ce *Error
+			if !errors.As(err, &ce) {
+				t.Fatalf("no config error but %v", err)
+			}
+			if !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got  %s\nwant %s", err, c.want)
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("shows a secret, or more than a line: %s", err)
+			}
+		})
+	}
+}
+
+func TestMistakesOfADotEnvNameTheLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"A=1\nDUSKFS_LOGLEVEL=info\n":              "x.env:2: unknown variable DUSKFS_LOGLEVEL",
+		"CLIENT_SECRET=hunter2\nthis is no line\n": "x.env:2: want lines of the form",
+		"A=1\nDUSKFS_FLUSH_AT=noon\n":              "x.env:2: flush.at: want a time of day",
+	} {
+		s := world(t, map[string]string{"x.env": text})
+		s.File = "x.env"
+		_, err := Load(s)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+func TestANamedFileMustBeThere(t *testing.T) {
+	s := world(t, nil)
+	s.File = "none.yaml"
+	if _, err := Load(s); err == nil || !strings.Contains(err.Error(), "none.yaml: no such file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestJSONIsAccepted(t *testing.T) {
+	c := load(t, world(t, map[string]string{"cfg/duskfs/config.yaml": "{\n\t\"drives\": [\"me\", \"site:h.example:/sites/a#Plans\"],\n\t\"read-only\": true,\n\t\"refresh\": {\"every\": \"30s\"}\n}"}))
+	if len(c.Drives) != 2 || c.Drives[1].Library != "Plans" || !c.ReadOnly || c.RefreshEvery != 30*time.Second {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestRelativePathsStartAtTheFileThatHoldsThem(t *testing.T) {
+	s := world(t, map[string]string{"cfg/duskfs/config.yaml": "ca: {file: ca.pem}\nmountpoint: ~/OneDrive\n"})
+	c := load(t, s)
+	if want := filepath.Join(s.Work, "cfg/duskfs/ca.pem"); c.CAFile != want {
+		t.Errorf("ca.file %s, want %s", c.CAFile, want)
+	}
+	if want := filepath.Join(s.Work, "OneDrive"); c.Mountpoint != want {
+		t.Errorf("mountpoint %s, want %s", c.Mountpoint, want)
+	}
+}
+
+func TestSecretsAreNeverPrinted(t *testing.T) {
+	c := load(t, world(t, nil, "CLIENT_SECRET=hunter2", "DUSKFS_PROXY=http://me:hunter2@p.example:1"))
+	if c.Secret.Reveal() != "hunter2" {
+		t.Fatal("the secret was not taken")
+	}
+	js, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := json.Marshal(c.Values())
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxyOnly := strings.ReplaceAll(string(js)+fmt.Sprintf("%+v %#v", *c, c.Secret), c.Proxy, "")
+	for _, shown := range []string{proxyOnly, string(values), fmt.Sprint(c.Secret), fmt.Sprintf("%q", c.Secret), c.Secret.LogValue().String()} {
+		if strings.Contains(shown, "hunter2") {
+			t.Errorf("shown: %s", shown)
+		}
+	}
+}
+
+func TestParseDrive(t *testing.T) {
+	good := []string{"me", "sharepoint", "user:a@b.example", "group:02bd9fd6-8f93", "drive:b!AbC-_1",
+		"site:contoso.sharepoint.com:/sites/Plans", "site:contoso.sharepoint.com:/sites/Plans#Shared Documents", "site:h:/"}
+	for _, s := range good {
+		d, err := ParseDrive(s)
+		if err != nil {
+			t.Errorf("%s: %v", s, err)
+		} else if d.String() != s {
+			t.Errorf("%s came back as %s", s, d)
+		}
+	}
+	for _, s := range []string{"", "you", "me:", "me:x", "user:", "user:a/b", "drive:", "drive:a b", "site:", "site:h", "site:h:", "site:h:p",
+		"site::/p", "site:h:/p#", "site:h:/p#a/b", "group:", "/home", "sharepoint:x"} {
+		if d, err := ParseDrive(s); err == nil {
+			t.Errorf("%q was taken for %+v", s, d)
+		}
+	}
+}
+
+func TestPlacesOfThePlatforms(t *testing.T) {
+	home := map[string]string{"HOME": "/h"}
+	if d := DirsOf("linux", home); d.Config != "/h/.config/duskfs" || d.State != "/h/.local/state/duskfs" || d.Case != "exact" {
+		t.Errorf("linux: %+v", d)
+	}
+	if d := DirsOf("darwin", home); d.Config != "/h/Library/Application Support/duskfs" || d.State != d.Config || d.Case != "blind" {
+		t.Errorf("darwin: %+v", d)
+	}
+	if d := DirsOf("linux", map[string]string{"HOME": "/h", "XDG_STATE_HOME": "relative"}); d.State != "/h/.local/state/duskfs" {
+		t.Errorf("a relative XDG folder counted: %+v", d)
+	}
+}

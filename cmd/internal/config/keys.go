@@ -1,0 +1,206 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Key is one setting.
+type Key struct {
+	Name string
+	// Seed is the name that older scripts use for the same thing in their .env files; may be empty.
+	Seed string
+	Help string
+
+	secret  bool
+	list    bool
+	initial func(place) string
+	set     func(*Config, string, place) error
+}
+
+// Var returns the environment variable of the key.
+func (k Key) Var() string {
+	return prefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(k.Name))
+}
+
+const prefix = "DUSKFS_"
+
+// place is what a value is read against.
+type place struct {
+	dirs Dirs
+	// base is the folder that relative paths start from: that of the file which holds the value,
+	// else the working directory.
+	base string
+}
+
+// Keys lists all settings in the order in which they are shown.
+func Keys() []Key {
+	return []Key{
+		{Name: "drives", list: true, set: setDrives,
+			Help: "drives to mount: me, user:NAME, site:HOST:/PATH[#LIBRARY], group:ID, drive:ID"},
+		{Name: "mountpoint", Help: "empty folder to mount at",
+			set: path(func(c *Config) *string { return &c.Mountpoint })},
+		{Name: "read-only", Help: "refuse every change", initial: fixed("false"),
+			set: func(c *Config, s string, _ place) error { return setBool(&c.ReadOnly, s) }},
+		{Name: "auth.tenant", Seed: "TENANT_ID", Help: "directory (tenant) id",
+			set: text(func(c *Config) *string { return &c.Tenant })},
+		{Name: "auth.client", Seed: "CLIENT_ID", Help: "application (client) id",
+			set: text(func(c *Config) *string { return &c.Client })},
+		{Name: "auth.secret", Seed: "CLIENT_SECRET", secret: true, Help: "application secret",
+			set: func(c *Config, s string, _ place) error { c.Secret = Secret(s); return nil }},
+		{Name: "auth.user", Seed: "USER_ID", Help: "person whose OneDrive `me` is, for sign-in as an application",
+			set: text(func(c *Config) *string { return &c.User })},
+		{Name: "graph.url", Help: "root of Microsoft Graph, for other clouds and the emulator",
+			initial: fixed("https://graph.microsoft.com"), set: rootURL(func(c *Config) *string { return &c.GraphURL })},
+		{Name: "login.url", Help: "root of the sign-in service",
+			initial: fixed("https://login.microsoftonline.com"), set: rootURL(func(c *Config) *string { return &c.LoginURL })},
+		{Name: "ca.file", Help: "PEM file with further certificate authorities",
+			set: path(func(c *Config) *string { return &c.CAFile })},
+		{Name: "proxy", Help: "address of a proxy (http, https or socks5)", set: setProxy},
+		{Name: "state.dir", Help: "folder that keeps unsent work and what is known of the drives",
+			initial: func(p place) string { return p.dirs.State }, set: path(func(c *Config) *string { return &c.StateDir })},
+		{Name: "flush.at", Help: "time of day at which changes are sent, HH:MM", set: setFlushAt},
+		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
+		{Name: "names.case", Help: "exact or blind: whether names are found in another letter case",
+			initial: func(p place) string { return p.dirs.Case }, set: setCase},
+		{Name: "log.level", Help: "debug, info, warn or error", initial: fixed("info"), set: setLogLevel},
+	}
+}
+
+func keyNamed(name string) (Key, bool) {
+	for _, k := range Keys() {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+func fixed(s string) func(place) string { return func(place) string { return s } }
+
+func text(field func(*Config) *string) func(*Config, string, place) error {
+	return func(c *Config, s string, _ place) error { *field(c) = s; return nil }
+}
+
+func path(field func(*Config) *string) func(*Config, string, place) error {
+	return func(c *Config, s string, p place) error {
+		if s == "" {
+			*field(c) = ""
+			return nil
+		}
+		if s == "~" || strings.HasPrefix(s, "~/") {
+			if p.dirs.Home == "" {
+				return errors.New("there is no home folder for ~")
+			}
+			s = filepath.Join(p.dirs.Home, strings.TrimPrefix(s, "~"))
+		}
+		if !filepath.IsAbs(s) {
+			s = filepath.Join(p.base, s)
+		}
+		*field(c) = filepath.Clean(s)
+		return nil
+	}
+}
+
+func setBool(to *bool, s string) error {
+	b, err := strconv.ParseBool(s)
+	if err != nil {
+		return fmt.Errorf("want true or false, not %q", s)
+	}
+	*to = b
+	return nil
+}
+
+func rootURL(field func(*Config) *string) func(*Config, string, place) error {
+	return func(c *Config, s string, _ place) error {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" {
+			return fmt.Errorf("want an address such as https://graph.microsoft.com, not %q", s)
+		}
+		switch {
+		case u.Scheme != "https":
+			return fmt.Errorf("want an https address, not %q", u.Scheme)
+		case u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "":
+			return fmt.Errorf("want the root alone, without version or tenant: https://%s", u.Host)
+		case u.User != nil:
+			return errors.New("want an address without user name and password")
+		}
+		*field(c) = "https://" + u.Host
+		return nil
+	}
+}
+
+func setProxy(c *Config, s string, _ place) error {
+	if s == "" {
+		c.Proxy = ""
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
+		return errors.New("want an address such as http://proxy.example.com:3128")
+	}
+	c.Proxy = s
+	return nil
+}
+
+func setDrives(c *Config, s string, _ place) error {
+	c.Drives = nil
+	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		d, err := ParseDrive(part)
+		if err != nil {
+			return err
+		}
+		c.Drives = append(c.Drives, d)
+	}
+	return nil
+}
+
+func setFlushAt(c *Config, s string, _ place) error {
+	if s != "" {
+		if t, err := time.Parse("15:04", s); err != nil || t.Format("15:04") != s {
+			return fmt.Errorf("want a time of day such as 18:00, not %q", s)
+		}
+	}
+	c.FlushAt = s
+	return nil
+}
+
+func setRefreshEvery(c *Config, s string, _ place) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second {
+		return fmt.Errorf("want a time of a second or more such as 5m or 90s, not %q", s)
+	}
+	c.RefreshEvery = d
+	return nil
+}
+
+func setCase(c *Config, s string, _ place) error {
+	switch s {
+	case "exact":
+		c.CaseBlind = false
+	case "blind":
+		c.CaseBlind = true
+	default:
+		return fmt.Errorf("want exact or blind, not %q", s)
+	}
+	return nil
+}
+
+func setLogLevel(c *Config, s string, _ place) error {
+	switch s {
+	case "debug", "info", "warn", "error":
+		return c.LogLevel.UnmarshalText([]byte(s))
+	}
+	return fmt.Errorf("want debug, info, warn or error, not %q", s)
+}
+
+var _ slog.LogValuer = Secret("")
