@@ -1,0 +1,138 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+
+	"github.com/duskfs/duskfs/flush"
+)
+
+// Client is a daemon at the other end of its socket.
+type Client struct {
+	mount string
+	http  *http.Client
+}
+
+var _ API = (*Client)(nil)
+
+// NewClient returns a client of the daemon that serves mount on a socket. It connects when asked
+// for something.
+func NewClient(mount, socket string) *Client {
+	var d net.Dialer
+	return &Client{mount: mount, http: &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}}
+}
+
+// Mount is the mountpoint that the daemon serves.
+func (c *Client) Mount() string { return c.mount }
+
+// Status implements API.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return get[Status](ctx, c, http.MethodGet, "status")
+}
+
+// Refresh implements API.
+func (c *Client) Refresh(ctx context.Context) (flush.RefreshResult, error) {
+	return get[flush.RefreshResult](ctx, c, http.MethodPost, "refresh")
+}
+
+// Unmount implements API.
+func (c *Client) Unmount(ctx context.Context) error {
+	body, err := c.do(ctx, http.MethodPost, "unmount", nil)
+	if err != nil {
+		return err
+	}
+	return body.Close()
+}
+
+// Flush implements API.
+func (c *Client) Flush(ctx context.Context, r FlushRequest, progress func(flush.Progress)) (flush.Result, error) {
+	body, err := c.do(ctx, http.MethodPost, "flush", r)
+	if err != nil {
+		return flush.Result{}, err
+	}
+	defer func() { _ = body.Close() }() // read only
+	lines := json.NewDecoder(body)
+	for {
+		var l line
+		if err := lines.Decode(&l); err != nil {
+			if ctx.Err() != nil {
+				return flush.Result{}, ctx.Err()
+			}
+			return flush.Result{}, fmt.Errorf("the daemon of %s stopped in the midst of the flush; unsent changes are kept", c.mount)
+		}
+		if l.Progress != nil && progress != nil {
+			progress(*l.Progress)
+		}
+		if l.Result == nil {
+			continue
+		}
+		if l.Error != nil {
+			return *l.Result, l.Error
+		}
+		return *l.Result, nil
+	}
+}
+
+func get[T any](ctx context.Context, c *Client, method, what string) (T, error) {
+	var v T
+	body, err := c.do(ctx, method, what, nil)
+	if err != nil {
+		return v, err
+	}
+	defer func() { _ = body.Close() }() // read only
+	if err := json.NewDecoder(body).Decode(&v); err != nil {
+		return v, fmt.Errorf("%s: the daemon of %s gave an answer that cannot be read: %w", what, c.mount, err)
+	}
+	return v, nil
+}
+
+func (c *Client) do(ctx context.Context, method, what string, v any) (io.ReadCloser, error) {
+	var in io.Reader
+	if v != nil {
+		b, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://duskfs/v1/"+what, in)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if nobodyThere(err) {
+			return nil, fmt.Errorf("%w at %s: start one with `duskfs mount`", ErrNoDaemon, c.mount)
+		}
+		return nil, fmt.Errorf("%s: the daemon of %s does not answer: %w", what, c.mount, errors.Unwrap(err))
+	}
+	if res.StatusCode < 300 {
+		return res.Body, nil
+	}
+	defer func() { _ = res.Body.Close() }() // read only
+	f := &Failure{}
+	if err := json.NewDecoder(res.Body).Decode(f); err != nil || f.Message == "" {
+		return nil, fmt.Errorf("%s: the daemon of %s answered %s", what, c.mount, res.Status)
+	}
+	return nil, f
+}
+
+// nobodyThere reports whether an error means that no daemon listens.
+func nobodyThere(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+}
