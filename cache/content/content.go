@@ -10,10 +10,12 @@
 package content
 
 import (
-	"context"
 	"errors"
-	"io"
-	"time"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
 
 	"github.com/duskfs/duskfs/graph"
 )
@@ -32,6 +34,9 @@ var (
 	ErrNoSpace = errors.New("no space left on the disk that holds the state folder")
 )
 
+// recoveredDir, inside the folder of bodies, takes what is neither served nor dropped.
+const recoveredDir = "recovered"
+
 // Options of a store of bodies.
 type Options struct {
 	// FreeFloor is how many bytes of the disk stay free: writes beyond fail with ErrNoSpace.
@@ -39,8 +44,21 @@ type Options struct {
 	FreeFloor int64
 }
 
-// Store is a folder of bodies.
-type Store struct{}
+// Store is a folder of bodies. It is safe for concurrent use. One process at a time uses a folder.
+type Store struct {
+	dir   string
+	space *space
+	// turns lets one caller at a time open, close or remove the body of an ino. A turn comes before
+	// a body's own mutex, and that before mu.
+	turns [64]sync.Mutex
+
+	mu     sync.Mutex
+	bodies map[uint64]*body   // by ino, those in use that have a name; guarded by mu
+	used   map[*body]struct{} // all in use; guarded by mu
+	closed bool               // guarded by mu
+
+	fetches sync.WaitGroup
+}
 
 // Tag says whose bytes local work is. It is written to the sidecar.
 type Tag struct {
@@ -51,128 +69,103 @@ type Tag struct {
 }
 
 // Open opens the folder of bodies, making it (0700) if needed.
-func Open(dir string, o Options) (*Store, error) { panic("unbuilt") }
-
-// Close closes the files that are open.
-func (s *Store) Close() error { panic("unbuilt") }
-
-// Create makes an empty body of local work, unsealed, at sequence seq. One that exists is an error.
-func (s *Store) Create(ino, seq uint64, t Tag) (*File, error) { panic("unbuilt") }
-
-// Version opens the body for a remote version, making one without bytes if there is none. A clean
-// body of another version is dropped first. If the body is local work, ErrLocal.
-func (s *Store) Version(ino uint64, v graph.Version, mtime time.Time) (*File, error) {
-	panic("unbuilt")
+func Open(dir string, o Options) (*Store, error) {
+	if o.FreeFloor == 0 {
+		o.FreeFloor = 64 << 20
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, space: &space{dir: dir, floor: o.FreeFloor}, bodies: map[uint64]*body{}, used: map[*body]struct{}{}}
+	if _, err := s.space.measure(); err != nil {
+		return nil, fmt.Errorf("folder of bodies %s: %w", dir, err)
+	}
+	return s, nil
 }
 
-// Local opens a body of local work. fs.ErrNotExist if there is no body or it is clean.
-func (s *Store) Local(ino uint64) (*File, error) { panic("unbuilt") }
+// Close cancels the fetches under way, waits for them and closes the files that are open. Files
+// that are still in use fail from then on.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	open := make([]*body, 0, len(s.used))
+	for b := range s.used {
+		open = append(open, b)
+	}
+	s.mu.Unlock()
 
-// Info describes a body without opening it. fs.ErrNotExist if there is none.
-func (s *Store) Info(ino uint64) (Info, error) { panic("unbuilt") }
-
-// Info describes a body.
-type Info struct {
-	Ino      uint64
-	Local    bool
-	Complete bool
-	Size     int64
-	ModTime  time.Time
-	Hydrated int64 // bytes that are here
-	Version  graph.Version
-	Tag      Tag
+	for _, b := range open {
+		b.stopFetches()
+	}
+	s.fetches.Wait()
+	var errs []error
+	for _, b := range open {
+		turn := s.turn(b.ino)
+		turn.Lock()
+		errs = append(errs, b.record(), b.data.Close())
+		turn.Unlock()
+	}
+	return errors.Join(errs...)
 }
 
-// Remove drops a body, whatever it is. Open files go on. No error if there is none.
-func (s *Store) Remove(ino uint64) error { panic("unbuilt") }
+func (s *Store) turn(ino uint64) *sync.Mutex { return &s.turns[ino%uint64(len(s.turns))] }
 
-// Evict drops a clean body that nobody has open; others are left alone. It returns the bytes freed.
-func (s *Store) Evict(ino uint64) (int64, error) { panic("unbuilt") }
+// path returns where the data of a body is.
+func (s *Store) path(ino uint64) string {
+	return filepath.Join(s.dir, fmt.Sprintf("%02x", ino%256), strconv.FormatUint(ino, 10))
+}
 
-// Locals yields the bodies of local work, for recovery.
-func (s *Store) Locals(ctx context.Context, fn func(Info) error) error { panic("unbuilt") }
+// use returns the body of an ino if somebody has it open, with one more user. The caller has the
+// ino's turn.
+func (s *Store) use(ino uint64) (*body, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, os.ErrClosed
+	}
+	b := s.bodies[ino]
+	if b != nil {
+		b.users++
+	}
+	return b, nil
+}
 
-// Used returns the bytes that the bodies take on disk.
-func (s *Store) Used() (int64, error) { panic("unbuilt") }
+// enter makes a body known, with one user. The caller has the ino's turn.
+func (s *Store) enter(b *body) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b.users = 1
+	s.bodies[b.ino] = b
+	s.used[b] = struct{}{}
+}
 
-// File is an open body. Several opens of one ino share it; each wants a Close.
-type File struct{}
+// release ends one use of a body.
+func (s *Store) release(b *body) error {
+	turn := s.turn(b.ino)
+	turn.Lock()
+	defer turn.Unlock()
+	return s.unuse(b)
+}
 
-// Source opens n bytes from off of the version that a body is of. It fails with graph.Changed when
-// the service has another version by now.
-type Source func(ctx context.Context, off, n int64) (io.ReadCloser, error)
-
-// ReadAt reads like io.ReaderAt. ErrMissing if a byte of the range, within the size, is not here.
-func (f *File) ReadAt(p []byte, off int64) (int, error) { panic("unbuilt") }
-
-// WriteAt writes like io.WriterAt, growing the body as needed. ErrSealed; ErrNoSpace before
-// anything is written.
-func (f *File) WriteAt(p []byte, off int64) (int, error) { panic("unbuilt") }
-
-// Append writes at the end, wherever that is at this moment, and returns where that was.
-func (f *File) Append(p []byte) (off int64, err error) { panic("unbuilt") }
-
-// Truncate sets the size. ErrSealed.
-func (f *File) Truncate(size int64) error { panic("unbuilt") }
-
-// Complete reports whether all bytes are here.
-func (f *File) Complete() bool { panic("unbuilt") }
-
-// Hydrate fetches what is missing of n bytes from off, and perhaps more for a reader that goes on.
-// Equal fetches are shared: a caller whose context ends leaves, the others go on. graph.Changed if
-// the service has another version: the body keeps what it has.
-func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error { panic("unbuilt") }
-
-// Seal closes the body to writers at sequence seq, waits for writes under way, and returns a view
-// of the bytes as they are now. Of a body that is sealed already it takes over the seal.
-func (f *File) Seal(seq uint64) (*Snapshot, error) { panic("unbuilt") }
-
-// Unseal opens a body for writers: it turns into local work named by t. The body must be complete
-// (ErrMissing), and seq newer than the seal's (else ErrSealed: mark once more).
-func (f *File) Unseal(seq uint64, t Tag) error { panic("unbuilt") }
-
-// UnsealEmpty is Unseal for somebody who wants none of the bytes: the body becomes empty.
-func (f *File) UnsealEmpty(seq uint64, t Tag) error { panic("unbuilt") }
-
-// Agreed records that the local bytes sealed at seq are the remote version v by now. It does
-// nothing, and returns false, if the body was unsealed since.
-func (f *File) Agreed(seq uint64, v graph.Version) (bool, error) { panic("unbuilt") }
-
-// Size returns the size in bytes.
-func (f *File) Size() int64 { panic("unbuilt") }
-
-// ModTime returns when the bytes last changed, or what SetModTime said.
-func (f *File) ModTime() time.Time { panic("unbuilt") }
-
-// SetModTime sets the time of local work.
-func (f *File) SetModTime(t time.Time) error { panic("unbuilt") }
-
-// Blocks returns the space that the body takes, in units of 512 bytes.
-func (f *File) Blocks() int64 { panic("unbuilt") }
-
-// Sync makes the bytes survive a power cut.
-func (f *File) Sync() error { panic("unbuilt") }
-
-// Fd returns the descriptor of the sparse file, valid until Close.
-func (f *File) Fd() uintptr { panic("unbuilt") }
-
-// Close ends this use of the body.
-func (f *File) Close() error { panic("unbuilt") }
-
-// Snapshot is a sealed body to be read by whoever sends it.
-type Snapshot struct{}
-
-// ReadAt reads the sealed bytes; ErrUnsealed once somebody has written.
-func (s *Snapshot) ReadAt(p []byte, off int64) (int, error) { panic("unbuilt") }
-
-// Size returns the size in bytes at the seal.
-func (s *Snapshot) Size() int64 { panic("unbuilt") }
-
-// ModTime returns the modification time at the seal.
-func (s *Snapshot) ModTime() time.Time { panic("unbuilt") }
-
-// Broken is closed when somebody has unsealed the body.
-func (s *Snapshot) Broken() <-chan struct{} { panic("unbuilt") }
-
-// Release ends the reading. The seal stays as it is.
-func (s *Snapshot) Release() { panic("unbuilt") }
+// unuse ends one use of a body. The last one records what the body is and closes its data. The
+// caller has the ino's turn.
+func (s *Store) unuse(b *body) error {
+	s.mu.Lock()
+	b.users--
+	last := b.users == 0 && !s.closed
+	if last {
+		delete(s.used, b)
+		if s.bodies[b.ino] == b {
+			delete(s.bodies, b.ino)
+		}
+	}
+	s.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return errors.Join(b.record(), b.data.Close())
+}

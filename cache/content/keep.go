@@ -1,0 +1,210 @@
+package content
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Info describes a body.
+type Info struct {
+	Ino      uint64
+	Local    bool
+	Complete bool
+	Size     int64
+	ModTime  time.Time // of the data
+	Hydrated int64     // bytes that are here
+	Version  graph.Version
+	Tag      Tag
+}
+
+// Info describes a body without opening it. fs.ErrNotExist if there is none.
+func (s *Store) Info(ino uint64) (Info, error) {
+	turn := s.turn(ino)
+	turn.Lock()
+	defer turn.Unlock()
+	b, err := s.use(ino)
+	if err != nil {
+		return Info{}, err
+	}
+	if b != nil {
+		b.mu.RLock()
+		info := b.info()
+		b.mu.RUnlock()
+		return info, s.unuse(b)
+	}
+	path := s.path(ino)
+	c, err := readSidecar(path)
+	if err != nil {
+		return Info{}, err
+	}
+	st, err := os.Stat(path)
+	if err != nil {
+		return Info{}, err
+	}
+	return c.info(st), nil
+}
+
+func (b *body) info() Info {
+	i := Info{
+		Ino: b.ino, Local: b.local, Complete: b.complete(), Size: b.size.Load(), ModTime: b.dataTime(),
+		Hydrated: b.have.total(), Version: b.version, Tag: b.tag,
+	}
+	if b.local {
+		i.Hydrated, i.Version = i.Size, graph.Version{}
+	}
+	return i
+}
+
+func (c sidecar) info(st fs.FileInfo) Info {
+	i := Info{Ino: c.Ino, Local: c.Local, Size: st.Size(), ModTime: st.ModTime(), Version: c.version()}
+	if c.Local {
+		i.Complete, i.Hydrated = true, i.Size
+		if c.Tag != nil {
+			i.Tag = *c.Tag
+		}
+		return i
+	}
+	have := c.ranges()
+	i.Hydrated, i.Complete = have.total(), have.covers(span{0, i.Version.Size})
+	return i
+}
+
+// Remove drops a body, whatever it is. Open files go on. No error if there is none.
+func (s *Store) Remove(ino uint64) error {
+	turn := s.turn(ino)
+	turn.Lock()
+	defer turn.Unlock()
+	b, err := s.use(ino)
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return removeFiles(s.path(ino))
+	}
+	b.mu.Lock()
+	err = removeFiles(b.path)
+	b.gone = b.gone || err == nil
+	b.mu.Unlock()
+	if err == nil {
+		s.mu.Lock()
+		delete(s.bodies, ino)
+		s.mu.Unlock()
+	}
+	return errors.Join(err, s.unuse(b))
+}
+
+// Evict drops a clean body that nobody has open; others are left alone. It returns the bytes freed.
+func (s *Store) Evict(ino uint64) (int64, error) {
+	turn := s.turn(ino)
+	turn.Lock()
+	defer turn.Unlock()
+	s.mu.Lock()
+	_, used := s.bodies[ino]
+	s.mu.Unlock()
+	if used {
+		return 0, nil
+	}
+	path := s.path(ino)
+	c, err := readSidecar(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil || c.Local {
+		return 0, err
+	}
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, removeFiles(path)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return blocksOf(st) * 512, removeFiles(path)
+}
+
+// Locals yields the bodies of local work, for recovery, in no order. A sidecar that cannot be read
+// is an error, which Locals returns after all others were yielded.
+func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
+	var damaged []error
+	err := s.each(ctx, func(path string, d fs.DirEntry) error {
+		if !strings.HasSuffix(path, sidecarSuffix) {
+			return nil
+		}
+		path = strings.TrimSuffix(path, sidecarSuffix)
+		ino, err := strconv.ParseUint(filepath.Base(path), 10, 64)
+		if err != nil {
+			return nil
+		}
+		c, err := readSidecar(path)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !c.Local {
+			return nil
+		}
+		if err != nil {
+			damaged = append(damaged, err)
+			return nil
+		}
+		st, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c.Ino = ino
+		return fn(c.info(st))
+	})
+	return errors.Join(append([]error{err}, damaged...)...)
+}
+
+// Used returns the bytes that the bodies take on disk.
+func (s *Store) Used() (int64, error) {
+	used := int64(0)
+	err := s.each(context.Background(), func(_ string, d fs.DirEntry) error {
+		st, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		used += blocksOf(st) * 512
+		return nil
+	})
+	return used, err
+}
+
+// each calls fn with every file of the store but what was moved aside. Files may vanish meanwhile.
+func (s *Store) each(ctx context.Context, fn func(path string, d fs.DirEntry) error) error {
+	folders, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		if !folder.IsDir() || folder.Name() == recoveredDir {
+			continue
+		}
+		dir := filepath.Join(s.dir, folder.Name())
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return fmt.Errorf("folder of bodies: %w", err)
+		}
+		for _, d := range files {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := fn(filepath.Join(dir, d.Name()), d); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
