@@ -1,0 +1,184 @@
+package graphtest
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// admin answers under /_emulator/, at the Graph and the login host alike. Nothing here is counted,
+// judged or disturbed.
+func (s *Server) admin(r *http.Request) *reply {
+	out, err := s.adminAnswer(r, strings.TrimPrefix(r.URL.Path, "/_emulator/"))
+	if err != nil {
+		status := http.StatusBadRequest
+		var e *apiError
+		if errors.As(err, &e) {
+			status = e.status
+		}
+		return jsonReply(status, object{"error": err.Error()})
+	}
+	if out == nil {
+		out = object{"ok": true}
+	}
+	return jsonReply(http.StatusOK, out)
+}
+
+var errAdmin = errors.New("no such admin endpoint, or another method is needed")
+
+func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
+	q := r.URL.Query()
+	if r.Method == http.MethodGet {
+		switch what {
+		case "counts":
+			return s.Counts(), nil
+		case "violations":
+			v := s.Violations()
+			if v == nil {
+				v = []string{}
+			}
+			return object{"violations": v, "open_sessions": s.OpenSessions()}, nil
+		case "env":
+			return s.Env(), nil
+		case "drives":
+			list := []object{}
+			for _, d := range s.Drives() {
+				list = append(list, object{"id": d.id, "type": d.kind, "title": d.title, "web_path": d.webPath})
+			}
+			return list, nil
+		}
+	}
+	switch r.Method + " " + what {
+	case "POST reset":
+		s.ResetCounts()
+		s.ClearViolations()
+		return nil, nil
+	case "POST fault":
+		var f []Fault
+		var one Fault
+		raw, err := readAll(r)
+		if err != nil {
+			return nil, err
+		}
+		if json.Unmarshal(raw, &f) != nil {
+			if err := json.Unmarshal(raw, &one); err != nil {
+				return nil, err
+			}
+			f = []Fault{one}
+		}
+		s.Inject(f...)
+		return nil, nil
+	case "DELETE fault":
+		return object{"left": s.ClearFaults()}, nil
+	case "POST offline":
+		on, err := strconv.ParseBool(word(q.Get("on"), "true"))
+		s.SetOffline(on && err == nil)
+		return nil, err
+	case "POST token-life":
+		return nil, setDuration(q.Get("for"), s.SetTokenLife)
+	case "POST feed-lag":
+		return nil, setDuration(q.Get("for"), s.SetFeedLag)
+	case "POST office-rewrite":
+		return nil, setDuration(q.Get("for"), s.SetOfficeRewrite)
+	case "POST revoke":
+		if q.Get("refresh") == "false" {
+			s.RevokeAccess()
+		} else {
+			s.RevokeSignIns()
+		}
+		return nil, nil
+	case "POST approve":
+		if q.Get("auto") != "" {
+			on, err := strconv.ParseBool(q.Get("auto"))
+			s.AutoApprove(on)
+			return nil, err
+		}
+		if !s.ApproveDevice(q.Get("code"), q.Get("user")) {
+			return nil, errNotFound()
+		}
+		return nil, nil
+	}
+	return s.adminDrive(r, what)
+}
+
+// adminDrive works in one drive, as a colleague.
+func (s *Server) adminDrive(r *http.Request, what string) (any, error) {
+	q := r.URL.Query()
+	d := s.Drive(q.Get("drive"))
+	if d == nil {
+		return nil, &apiError{status: http.StatusNotFound, code: "itemNotFound", msg: "no such drive"}
+	}
+	path := q.Get("path")
+	switch r.Method + " " + what {
+	case "GET tree":
+		all, err := d.Walk()
+		if all == nil {
+			all = []Info{}
+		}
+		return all, err
+	case "GET stat":
+		return either(d.Stat(path))
+	case "PUT file":
+		return either(d.PutReader(path, r.Body))
+	case "DELETE file":
+		return nil, d.Delete(path)
+	case "POST mkdir":
+		return either(d.Mkdir(path))
+	case "POST move":
+		return either(d.Move(q.Get("from"), q.Get("to")))
+	case "POST restore":
+		return nil, d.Restore(q.Get("id"))
+	case "POST touch":
+		at, err := time.Parse(time.RFC3339, q.Get("mtime"))
+		if err != nil {
+			return nil, err
+		}
+		return nil, d.Touch(path, at)
+	case "POST lock":
+		form, err := strconv.Atoi(word(q.Get("form"), "0"))
+		if err != nil {
+			return nil, err
+		}
+		return nil, d.Lock(path, form)
+	case "POST share":
+		return nil, d.Share(path, q.Get("user"), word(q.Get("role"), "read"))
+	case "POST quota":
+		n, err := strconv.ParseInt(q.Get("total"), 10, 64)
+		if err == nil {
+			d.SetQuota(n)
+		}
+		return nil, err
+	case "POST forget-feed":
+		d.ForgetFeed(q.Get("code"))
+		return nil, nil
+	case "POST sample":
+		return nil, d.Sample()
+	case "POST generate":
+		n, err := strconv.Atoi(q.Get("n"))
+		if err != nil {
+			return nil, err
+		}
+		return nil, d.Generate(n, s.opts.Seed)
+	}
+	return nil, &apiError{status: http.StatusNotFound, code: "notFound", msg: errAdmin.Error()}
+}
+
+func either(i Info, err error) (any, error) { return i, err }
+
+func word(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func setDuration(s string, set func(time.Duration)) error {
+	d, err := time.ParseDuration(s)
+	if err == nil {
+		set(d)
+	}
+	return err
+}

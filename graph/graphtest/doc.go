@@ -1,0 +1,57 @@
+// Package graphtest is an emulator of Microsoft Graph and Entra ID: an answering machine for other
+// people's Graph clients, for tests, and for trying the program out. It stands in for Microsoft
+// alone and shares no code with what it is used to test. What it does is what
+// the notes on the protocol say that the real service does; section numbers in comments are theirs.
+//
+// # Hosts
+//
+// [New] makes a service with a tenant, people with a OneDrive each, and sites with libraries.
+// It is reached in two ways. [Server.Listen] serves on loopback TLS under a CA of its own: Graph,
+// the login host and the storage host each on its own port. [Server.Transport] is an
+// http.RoundTripper that works without sockets and goroutines, fit for a testing/synctest bubble.
+// [Server.Env] gives the variables that point a client at it.
+//
+// The three hosts are strict about each other: bytes go to and come from the storage host alone,
+// through addresses that carry their own credential, and a request there with an Authorization
+// header is refused and noted by [Server.Violations]. Every secret the service gives out begins
+// with SECRET-, so that a test can search logs and files for them.
+//
+// # Colleague, faults, counters
+//
+// The methods of [Drive] change a drive as another person would. [Server.Inject] disturbs requests,
+// [Server.Counts] says what was asked, [Server.Violations] what was asked wrongly.
+//
+// # Admin endpoint
+//
+// The same is offered to shell scripts under /_emulator/ at the Graph and the login host, in JSON.
+// DRIVE is an id, a sign-in name, "site-path#Library", a library title, or empty for the first
+// person's OneDrive.
+//
+//	GET    counts                              what was asked: {"kinds":{…},"reads","writes","bytes_up","bytes_down"}
+//	GET    violations                          {"violations":[…],"open_sessions":n}
+//	GET    env                                 the variables to export, ["NAME=value",…]
+//	GET    drives                              [{"id","type","title","web_path"},…]
+//	GET    tree?drive=DRIVE                    [{"path","size","sha256","id","etag",…},…]
+//	GET    stat?drive=DRIVE&path=P             one item
+//	PUT    file?drive=DRIVE&path=P             write the request's body there
+//	DELETE file?drive=DRIVE&path=P             delete what is there
+//	POST   mkdir?drive=DRIVE&path=P
+//	POST   move?drive=DRIVE&from=P&to=P
+//	POST   restore?drive=DRIVE&id=ID           out of the recycle bin
+//	POST   touch?drive=DRIVE&path=P&mtime=RFC3339
+//	POST   lock?drive=DRIVE&path=P&form=0|1|2|-1    writes answer 423; -1 unlocks
+//	POST   share?drive=DRIVE&path=P&user=UPN&role=read|write
+//	POST   quota?drive=DRIVE&total=BYTES
+//	POST   sample?drive=DRIVE
+//	POST   generate?drive=DRIVE&n=N
+//	POST   forget-feed?drive=DRIVE&code=C      tokens given so far answer 410
+//	POST   fault                               body: a Fault or a list of them
+//	DELETE fault                               forget all faults
+//	POST   offline?on=true|false               every connection breaks
+//	POST   token-life?for=10s
+//	POST   feed-lag?for=30s
+//	POST   office-rewrite?for=2s
+//	POST   revoke?refresh=true|false           tokens given so far are worthless
+//	POST   approve?code=USERCODE&user=UPN      sign a device code in; approve?auto=true: all of them
+//	POST   reset                               counters and violations
+package graphtest

@@ -1,0 +1,495 @@
+package graphtest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// principal is who a request comes from: a person through an app, or the app itself.
+type principal struct {
+	client string
+	user   *User // nil for the app itself
+	ends   time.Time
+	scope  string
+}
+
+// signIn is a device code or an authorization code on its way to a token.
+type signIn struct {
+	principal
+	userCode  string
+	approved  bool
+	declined  bool
+	redirect  string
+	challenge string
+	method    string
+	nonce     string
+}
+
+// entra is what the login host remembers.
+type entra struct {
+	s       *Server
+	access  map[string]principal
+	refresh map[string]principal
+	device  map[string]*signIn
+	codes   map[string]*signIn
+	secrets map[string]string // client id to secret
+	auto    bool
+}
+
+func (e *entra) init(s *Server) {
+	e.s = s
+	e.access, e.refresh = map[string]principal{}, map[string]principal{}
+	e.device, e.codes = map[string]*signIn{}, map[string]*signIn{}
+	e.secrets = map[string]string{DefaultClientID: DefaultClientSecret}
+}
+
+// AddApp registers one more application. An empty secret makes it a public client only.
+func (s *Server) AddApp(clientID, secret string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.entra.secrets[strings.ToLower(clientID)] = secret
+}
+
+// ApproveDevice signs a person (by id or sign-in name; "" is Me) in for a user code, as if they had
+// typed it at the device page. It reports whether the code is known.
+func (s *Server) ApproveDevice(userCode, user string) bool {
+	return s.decideDevice(userCode, user, true)
+}
+
+// DeclineDevice refuses a user code.
+func (s *Server) DeclineDevice(userCode string) bool { return s.decideDevice(userCode, "", false) }
+
+func (s *Server) decideDevice(userCode, user string, yes bool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.users[0]
+	if user != "" {
+		u = s.userBy(user)
+	}
+	for _, d := range s.entra.device {
+		if u != nil && strings.EqualFold(d.userCode, strings.TrimSpace(userCode)) {
+			d.user, d.approved, d.declined = u, yes, !yes
+			return true
+		}
+	}
+	return false
+}
+
+// AutoApprove makes every device code approved by Me at once, or stops that.
+func (s *Server) AutoApprove(on bool) { s.mu.Lock(); defer s.mu.Unlock(); s.entra.auto = on }
+
+// RevokeSignIns makes all tokens given so far worthless, refresh tokens included.
+func (s *Server) RevokeSignIns() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.entra.access)
+	clear(s.entra.refresh)
+}
+
+// RevokeAccess makes all access tokens given so far worthless; refresh tokens stay good.
+func (s *Server) RevokeAccess() { s.mu.Lock(); defer s.mu.Unlock(); clear(s.entra.access) }
+
+// AccessToken makes an access token without a sign-in: for a person (id or sign-in name), or for
+// the app itself if user is empty.
+func (s *Server) AccessToken(user string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := principal{client: DefaultClientID}
+	if user != "" {
+		p.user = s.userBy(user)
+	}
+	return s.entra.grantAccess(p)
+}
+
+func (e *entra) life() time.Duration {
+	if e.s.life > 0 {
+		return e.s.life
+	}
+	return time.Hour
+}
+
+func (e *entra) grantAccess(p principal) string {
+	p.ends = e.s.now().Add(e.life())
+	t := "SECRET-ACCESS-" + random(24)
+	e.access[t] = p
+	return t
+}
+
+// bearer judges the Authorization header of a request to Graph. The caller holds the lock.
+func (e *entra) bearer(r *http.Request, now time.Time) (principal, error) {
+	scheme, tok, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	deny := func(msg string) (principal, error) {
+		h := http.Header{}
+		h.Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", client_id="00000003-0000-0000-c000-000000000000"`)
+		return principal{}, &apiError{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", msg: msg, header: h}
+	}
+	if !strings.EqualFold(scheme, "Bearer") || tok == "" {
+		return deny("Access token is empty.")
+	}
+	p, ok := e.access[tok]
+	switch {
+	case !ok:
+		return deny("Access token validation failure. Invalid audience.")
+	case !now.Before(p.ends):
+		return deny("Lifetime validation failed, the token is expired.")
+	}
+	return p, nil
+}
+
+// aadError is an error answer of the login host.
+func (s *Server) aadError(status int, code string, number int, text string) *reply {
+	now := s.now()
+	trace := s.requestID()
+	out := jsonReply(status, object{"error": code, "error_codes": []int{number}, "timestamp": now.Format("2006-01-02 15:04:05Z"),
+		"error_description": fmt.Sprintf("AADSTS%d: %s\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: %s", number, text, trace, trace, now.Format("2006-01-02 15:04:05Z")),
+		"trace_id":          trace, "correlation_id": trace, "error_uri": fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", number)})
+	out.header.Set("x-ms-request-id", trace)
+	return out
+}
+
+// login answers at the login host.
+func (s *Server) login(r *http.Request) *reply {
+	o := Op{Kind: OpLogin, Method: r.Method, Host: "login", Path: r.URL.Path}
+	tenant, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case strings.HasSuffix(rest, "/token"):
+		o.Kind = OpToken
+	case strings.HasSuffix(rest, "/devicecode"):
+		o.Kind = OpDeviceCode
+	}
+	s.mu.Lock()
+	s.counts.add(o)
+	s.check.request(o, r, s.now())
+	fault := s.strike(o)
+	s.mu.Unlock()
+	return s.disturbed(r.Context(), r, o, fault, func() *reply {
+		if rest == "discovery/instance" {
+			return s.instances(r)
+		}
+		if tenant == "device" {
+			return s.devicePage(r)
+		}
+		if !s.knowsTenant(tenant) {
+			return s.aadError(http.StatusBadRequest, "invalid_request", 90002,
+				"Tenant '"+tenant+"' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud.")
+		}
+		switch rest {
+		case "v2.0/.well-known/openid-configuration":
+			return s.openID(r, tenant)
+		case "oauth2/v2.0/token":
+			return s.tokenEndpoint(r)
+		case "oauth2/v2.0/devicecode":
+			return s.deviceCode(r)
+		case "oauth2/v2.0/authorize":
+			return s.authorize(r)
+		case "oauth2/v2.0/logout":
+			return textReply(http.StatusOK, "You signed out.")
+		}
+		return textReply(http.StatusNotFound, "Not found.")
+	})
+}
+
+func (s *Server) knowsTenant(t string) bool {
+	switch strings.ToLower(t) {
+	case s.TenantID(), "contoso.example", "common", "organizations", "consumers", "9188040d-6c67-4c5b-b112-36a304b66dad":
+		return true
+	}
+	return false
+}
+
+// openID is the discovery document of a tenant.
+func (s *Server) openID(r *http.Request, tenant string) *reply {
+	root := "https://" + r.Host + "/" + tenant
+	return jsonReply(http.StatusOK, object{
+		"issuer": root + "/v2.0", "authorization_endpoint": root + "/oauth2/v2.0/authorize", "token_endpoint": root + "/oauth2/v2.0/token",
+		"device_authorization_endpoint": root + "/oauth2/v2.0/devicecode", "end_session_endpoint": root + "/oauth2/v2.0/logout",
+		"jwks_uri": root + "/discovery/v2.0/keys", "response_modes_supported": []string{"query", "fragment", "form_post"},
+		"response_types_supported": []string{"code"}, "scopes_supported": []string{"openid", "profile", "email", "offline_access"},
+		"subject_types_supported": []string{"pairwise"}, "id_token_signing_alg_values_supported": []string{"RS256"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
+		"tenant_region_scope":                   "EU", "cloud_instance_name": "microsoftonline.com"})
+}
+
+// instances answers instance discovery: this host and Microsoft's own names are one cloud.
+func (s *Server) instances(r *http.Request) *reply {
+	u, err := url.Parse(r.URL.Query().Get("authorization_endpoint"))
+	if err != nil || u.Host == "" || u.Host != r.Host && !strings.HasPrefix(u.Host, "login.") {
+		return s.aadError(http.StatusBadRequest, "invalid_instance", 50049, "Unknown or invalid instance.")
+	}
+	tenant, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	return jsonReply(http.StatusOK, object{"api-version": "1.1",
+		"tenant_discovery_endpoint": "https://" + r.Host + "/" + tenant + "/v2.0/.well-known/openid-configuration",
+		"metadata":                  []object{{"preferred_network": u.Host, "preferred_cache": u.Host, "aliases": []string{u.Host, r.Host}}}})
+}
+
+// tokenEndpoint gives tokens.
+func (s *Server) tokenEndpoint(r *http.Request) *reply {
+	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost {
+		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'.")
+	}
+	f := r.PostForm
+	client := strings.ToLower(f.Get("client_id"))
+	secret := f.Get("client_secret")
+	if id, pw, ok := r.BasicAuth(); ok {
+		client, _ = url.QueryUnescape(strings.ToLower(id))
+		secret, _ = url.QueryUnescape(pw)
+	}
+	s.mu.Lock()
+	want, known := s.entra.secrets[client]
+	s.mu.Unlock()
+	switch {
+	case client == "":
+		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'.")
+	case !known:
+		return s.aadError(http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '"+client+"' was not found in the directory.")
+	case secret != "" && secret != want:
+		return s.aadError(http.StatusUnauthorized, "invalid_client", 7000215,
+			"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.")
+	}
+	switch grant := f.Get("grant_type"); grant {
+	case "client_credentials":
+		return s.clientCredentials(f, client, secret)
+	case "device_code", "urn:ietf:params:oauth:grant-type:device_code":
+		return s.redeemDevice(f, client)
+	case "authorization_code":
+		return s.redeemCode(f, client)
+	case "refresh_token":
+		s.mu.Lock()
+		p, ok := s.entra.refresh[f.Get("refresh_token")]
+		s.mu.Unlock()
+		switch {
+		case !ok:
+			return s.aadError(http.StatusBadRequest, "invalid_grant", 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed.")
+		case p.client != client:
+			return s.aadError(http.StatusBadRequest, "invalid_grant", 70000, "The refresh token was issued to another client.")
+		case !s.now().Before(p.ends):
+			return s.aadError(http.StatusBadRequest, "invalid_grant", 700082, "The refresh token has expired due to inactivity.")
+		}
+		return s.userTokens(f, p, "")
+	case "":
+		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'.")
+	default:
+		return s.aadError(http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '"+grant+"'.")
+	}
+}
+
+func (s *Server) clientCredentials(f url.Values, client, secret string) *reply {
+	if secret == "" {
+		return s.aadError(http.StatusUnauthorized, "invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+	}
+	def := false
+	for _, sc := range strings.Fields(f.Get("scope")) {
+		def = def || strings.HasSuffix(sc, "/.default")
+	}
+	if !def {
+		return s.aadError(http.StatusBadRequest, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tok := s.entra.grantAccess(principal{client: client})
+	secs := int(s.entra.life() / time.Second)
+	return jsonReply(http.StatusOK, object{"token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": tok})
+}
+
+// userTokens answers with the tokens of a person.
+func (s *Server) userTokens(f url.Values, p principal, nonce string) *reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	scope := f.Get("scope")
+	if scope == "" {
+		scope = p.scope
+	}
+	p.scope = scope
+	secs := int(s.entra.life() / time.Second)
+	o := object{"token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": s.entra.grantAccess(p), "scope": scope}
+	fields := strings.Fields(scope)
+	has := func(want string) bool {
+		for _, sc := range fields {
+			if strings.EqualFold(sc, want) {
+				return true
+			}
+		}
+		return false
+	}
+	if has("offline_access") || f.Get("grant_type") == "refresh_token" {
+		p.ends = s.now().Add(90 * 24 * time.Hour)
+		t := "SECRET-REFRESH-" + random(24)
+		s.entra.refresh[t] = p
+		o["refresh_token"] = t
+	}
+	if has("openid") {
+		o["id_token"] = s.idToken(p, nonce)
+	}
+	if f.Get("client_info") == "1" {
+		o["client_info"] = b64(object{"uid": p.user.ID, "utid": s.TenantID()})
+	}
+	return jsonReply(http.StatusOK, o)
+}
+
+func b64(o object) string {
+	raw, _ := json.Marshal(o) // strings and numbers always marshal
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// idToken is a JWT whose signature nobody can check.
+func (s *Server) idToken(p principal, nonce string) string {
+	now := s.now()
+	claims := object{"aud": p.client, "iss": s.loginURL + "/" + s.TenantID() + "/v2.0", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+		"sub": p.user.ID, "oid": p.user.ID, "tid": s.TenantID(), "name": p.user.Name, "preferred_username": p.user.UPN, "ver": "2.0"}
+	if nonce != "" {
+		claims["nonce"] = nonce
+	}
+	return b64(object{"typ": "JWT", "alg": "RS256", "kid": "emulator"}) + "." + b64(claims) + "." + base64.RawURLEncoding.EncodeToString([]byte("unsigned"))
+}
+
+// deviceCode begins a sign-in by device code.
+func (s *Server) deviceCode(r *http.Request) *reply {
+	if err := r.ParseForm(); err != nil {
+		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body is malformed.")
+	}
+	f := r.Form
+	client := strings.ToLower(f.Get("client_id"))
+	s.mu.Lock()
+	_, known := s.entra.secrets[client]
+	s.mu.Unlock()
+	if !known {
+		return s.aadError(http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '"+client+"' was not found in the directory.")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d := &signIn{principal: principal{client: client, scope: f.Get("scope"), ends: s.now().Add(15 * time.Minute)}, userCode: strings.ToUpper(random(4)) + "X"}
+	if s.entra.auto {
+		d.user, d.approved = s.users[0], true
+	}
+	code := "SECRET-DEVICE-" + random(24)
+	s.entra.device[code] = d
+	page := "https://" + r.Host + "/device"
+	return jsonReply(http.StatusOK, object{"user_code": d.userCode, "device_code": code, "verification_uri": page, "expires_in": 900, "interval": 5,
+		"message": "To sign in, use a web browser to open the page " + page + " and enter the code " + d.userCode + " to authenticate."})
+}
+
+func (s *Server) redeemDevice(f url.Values, client string) *reply {
+	code := f.Get("device_code")
+	s.mu.Lock()
+	d := s.entra.device[code]
+	var state signIn
+	if d != nil {
+		state = *d
+		if d.approved && d.client == client {
+			delete(s.entra.device, code)
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case d == nil || state.client != client:
+		return s.aadError(http.StatusBadRequest, "bad_verification_code", 70018, "Bad verification code.")
+	case state.declined:
+		return s.aadError(http.StatusBadRequest, "authorization_declined", 70012, "The end user denied the authorization request.")
+	case !s.now().Before(state.ends):
+		return s.aadError(http.StatusBadRequest, "expired_token", 70019, "The code has expired.")
+	case !state.approved:
+		return s.aadError(http.StatusBadRequest, "authorization_pending", 70016, "OAuth 2.0 device flow error. Authorization is pending. Continue polling.")
+	}
+	if f.Get("scope") == "" {
+		f.Set("scope", state.scope)
+	}
+	return s.userTokens(f, state.principal, "")
+}
+
+// devicePage is where a person types a user code.
+func (s *Server) devicePage(r *http.Request) *reply {
+	text := `<form method="post">Code <input name="user_code"> User <input name="user"> <button>Sign in</button></form>`
+	if r.Method == http.MethodPost {
+		text = "That code is not known."
+		if r.ParseForm() == nil && s.ApproveDevice(r.PostForm.Get("user_code"), r.PostForm.Get("user")) {
+			text = "You have signed in. You may now close this window."
+		}
+	}
+	return page(text)
+}
+
+func page(text string) *reply {
+	out := textReply(http.StatusOK, "<!DOCTYPE html><html><head><title>Sign in</title></head><body>"+text+"</body></html>")
+	out.header.Set("Content-Type", "text/html; charset=utf-8")
+	return out
+}
+
+// authorize signs Me (or the person that login_hint names) in without asking and sends the browser
+// back, by a form or by a redirect.
+func (s *Server) authorize(r *http.Request) *reply {
+	q := r.URL.Query()
+	client := strings.ToLower(q.Get("client_id"))
+	back, err := url.Parse(q.Get("redirect_uri"))
+	s.mu.Lock()
+	_, known := s.entra.secrets[client]
+	user := s.users[0]
+	if hint := q.Get("login_hint"); hint != "" {
+		if u := s.userBy(hint); u != nil {
+			user = u
+		}
+	}
+	s.mu.Unlock()
+	switch {
+	case !known:
+		return page("AADSTS700016: Application with identifier '" + html.EscapeString(client) + "' was not found in the directory.")
+	case err != nil || back.Host == "" && back.Opaque == "":
+		return page("AADSTS50011: The redirect URI specified in the request does not match.")
+	}
+	code := "SECRET-CODE-" + random(24)
+	s.mu.Lock()
+	s.entra.codes[code] = &signIn{principal: principal{client: client, user: user, scope: q.Get("scope"), ends: s.now().Add(10 * time.Minute)},
+		redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge"), method: q.Get("code_challenge_method"), nonce: q.Get("nonce")}
+	s.mu.Unlock()
+	if q.Get("response_mode") == "form_post" {
+		return page(fmt.Sprintf(`<form method="post" action="%s"><input type="hidden" name="code" value="%s"><input type="hidden" name="state" value="%s"><noscript><button>Go on</button></noscript></form><script>document.forms[0].submit()</script>`,
+			html.EscapeString(back.String()), code, html.EscapeString(q.Get("state"))))
+	}
+	v := back.Query()
+	v.Set("code", code)
+	if st := q.Get("state"); st != "" {
+		v.Set("state", st)
+	}
+	back.RawQuery = v.Encode()
+	out := newReply(http.StatusFound)
+	out.header.Set("Location", back.String())
+	return out
+}
+
+func (s *Server) redeemCode(f url.Values, client string) *reply {
+	code := f.Get("code")
+	s.mu.Lock()
+	d := s.entra.codes[code]
+	delete(s.entra.codes, code)
+	s.mu.Unlock()
+	switch {
+	case d == nil:
+		return s.aadError(http.StatusBadRequest, "invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+	case d.client != client:
+		return s.aadError(http.StatusBadRequest, "invalid_grant", 70000, "The code was issued to another client.")
+	case !s.now().Before(d.ends):
+		return s.aadError(http.StatusBadRequest, "invalid_grant", 70008, "The provided authorization code or refresh token has expired due to inactivity.")
+	case f.Get("redirect_uri") != d.redirect:
+		return s.aadError(http.StatusBadRequest, "invalid_grant", 50011, "The redirect URI does not match the one of the authorization request.")
+	}
+	if d.challenge != "" {
+		got := f.Get("code_verifier")
+		if d.method == "S256" {
+			sum := sha256.Sum256([]byte(got))
+			got = base64.RawURLEncoding.EncodeToString(sum[:])
+		}
+		if got != d.challenge {
+			return s.aadError(http.StatusBadRequest, "invalid_grant", 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+		}
+	}
+	if f.Get("scope") == "" {
+		f.Set("scope", d.scope)
+	}
+	return s.userTokens(f, d.principal, d.nonce)
+}

@@ -1,0 +1,116 @@
+package graphtest
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// siteAnswer answers about sites: a search, one site, or a little below it.
+func (c *call) siteAnswer() (*reply, error) {
+	if c.rt.id == "" {
+		want := fold(strings.Trim(option(c.q, "search"), `"*`))
+		value := []object{}
+		for _, st := range c.s.sites {
+			if strings.Contains(fold(st.title), want) || strings.Contains(fold(st.path), want) {
+				value = append(value, selected(st.json(), selection(c.q)))
+			}
+		}
+		return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": value}), nil
+	}
+	if c.site == nil {
+		return nil, &apiError{status: http.StatusNotFound, code: "itemNotFound", msg: "Requested site could not be found"}
+	}
+	if c.rt.sub != "" {
+		return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": []object{}}), nil
+	}
+	return c.object(c.site.json()), nil
+}
+
+// drivesAnswer lists the drives of a person, a group or a site.
+func (c *call) drivesAnswer() (*reply, error) {
+	var list []*Drive
+	switch {
+	case c.user != nil:
+		list = []*Drive{c.user.d}
+	case c.site != nil:
+		list = c.site.drives
+	case c.rt.base == "sites":
+		return nil, &apiError{status: http.StatusNotFound, code: "itemNotFound", msg: "Requested site could not be found"}
+	default:
+		return nil, &apiError{status: http.StatusNotFound, code: "ResourceNotFound", msg: "User's mysite not found."}
+	}
+	value := []object{}
+	for _, d := range list {
+		value = append(value, selected(d.driveJSON(), selection(c.q)))
+	}
+	return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": value}), nil
+}
+
+// driveExtra answers what of a drive is neither the drive nor an item of it.
+func (c *call) driveExtra() (*reply, error) {
+	switch rest := strings.TrimPrefix(c.rt.sub, "drive/"); {
+	case strings.HasPrefix(rest, "recent"), strings.HasPrefix(rest, "sharedWithMe"), rest == "bundles", rest == "following":
+		return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": []object{}}), nil
+	case strings.HasPrefix(rest, "special/"):
+		name := strings.TrimPrefix(rest, "special/")
+		if name == "documents" && c.drive.kind != DocumentLibrary {
+			return c.get(c.drive.root)
+		}
+		return nil, errNotFound()
+	}
+	return nil, &apiError{status: http.StatusBadRequest, code: "BadRequest", msg: "Resource not found for the segment '" + c.rt.sub + "'."}
+}
+
+// permission is one grant on an item, in plain form.
+type permission struct {
+	ID   string `json:"id"`
+	Role string `json:"role"` // read, write, owner
+	User string `json:"user"` // sign-in name
+	Name string `json:"name"`
+	Link string `json:"link,omitempty"` // scope of a sharing link instead of a person
+}
+
+// permissions lists what is granted on an item and on the folders above it.
+func (c *call) permissions(it *item) (*reply, error) {
+	d := c.drive
+	if c.r.Method != http.MethodGet {
+		return nil, &apiError{status: http.StatusNotImplemented, code: "notSupported", msg: "Permissions are read-only here."}
+	}
+	value := []object{}
+	owner := object{"id": d.s.guidOf("owner " + d.id), "roles": []string{"owner"}}
+	if d.owner != nil {
+		owner["grantedToV2"] = object{"user": object{"id": d.owner.ID, "displayName": d.owner.Name, "email": d.owner.UPN}}
+	} else {
+		owner["grantedToV2"] = object{"siteGroup": object{"id": "3", "displayName": d.site.title + " Owners", "loginName": d.site.title + " Owners"}}
+	}
+	if it != d.root {
+		owner["inheritedFrom"] = object{}
+	}
+	value = append(value, owner)
+	for at := it; at != nil; at = at.parent {
+		for _, p := range d.grants[at.id] {
+			o := object{"id": p.ID, "roles": []string{p.Role}}
+			if p.Link != "" {
+				o["link"] = object{"type": map[string]string{"read": "view", "write": "edit"}[p.Role], "scope": p.Link,
+					"webUrl": "https://" + SharePointHost + "/:x:/s/" + url.PathEscape(p.ID)}
+			} else {
+				o["grantedToV2"] = object{"user": object{"displayName": p.Name, "email": p.User},
+					"siteUser": object{"displayName": p.Name, "loginName": "i:0#.f|membership|" + p.User}}
+			}
+			if at != it {
+				o["inheritedFrom"] = object{}
+			}
+			value = append(value, o)
+		}
+	}
+	if _, id, ok := strings.Cut(c.rt.suffix, "/"); ok {
+		for _, o := range value {
+			if o["id"] == id {
+				return c.object(o), nil
+			}
+		}
+		return nil, errNotFound()
+	}
+	return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": value}), nil
+}
