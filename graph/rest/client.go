@@ -1,0 +1,167 @@
+// Package rest speaks Microsoft Graph over HTTP. A [Client] holds what all drives of an account
+// share: token, throttling gate, limits. A [Drive] is one drive and implements graph.Service.
+//
+// Repeating, waiting and giving up are decided in one place, [Client.do], by one rule: a read may
+// be repeated, a write only when it surely had no effect.
+package rest
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Defaults of Options.
+const (
+	DefaultGraphURL      = "https://graph.microsoft.com"
+	DefaultConcurrency   = 6
+	DefaultHeaderTimeout = time.Minute
+	DefaultStallTimeout  = time.Minute
+	DefaultPatience      = 20 * time.Minute
+)
+
+// Tokens gives out access tokens; auth.Source is one. Errors of kind Throttled and Offline are
+// worth another try, others are final.
+type Tokens interface {
+	Token(ctx context.Context) (string, error)
+	// Refresh returns a token other than the refused one. The claims are the JSON of a claims
+	// challenge, or empty.
+	Refresh(ctx context.Context, refused, claims string) (string, error)
+}
+
+// Options shape a Client. Tokens is required.
+type Options struct {
+	GraphURL string // root: https, no version; empty is the worldwide cloud
+	Tokens   Tokens
+	// User is whose drive "me" means when an app signs in as itself, which has no /me: an id or
+	// sign-in name. Empty with a signed-in person.
+	User string
+
+	// Transport carries calls to Graph, StorageTransport bytes from and to the storage hosts, which
+	// never see a token. Nil is a transport of NewTransport(nil), and Transport.
+	Transport        http.RoundTripper
+	StorageTransport http.RoundTripper
+
+	Version string       // of the product, for the User-Agent
+	Logger  *slog.Logger // nil is silent
+
+	Concurrency   int           // calls under way at once, and transfers at once; 0 is the default
+	HeaderTimeout time.Duration // for the head of an answer
+	StallTimeout  time.Duration // without a byte of a body, either way
+	// Patience is how long a call waits in all while the service throttles it.
+	Patience time.Duration
+}
+
+// Client is Graph as one account sees it. All methods may be called by any number of goroutines.
+// It starts none that outlives a call.
+type Client struct {
+	opts      Options
+	root      string // scheme and host, lower case, no slash
+	userAgent string
+	gate      *gate
+	calls     limiter
+	transfers limiter
+	urls      *addressBook
+}
+
+// UserAgent is how the product names itself to the service, which serves undecorated traffic last
+// (graph-facts §9).
+func UserAgent(version string) string {
+	if version == "" {
+		version = "dev"
+	}
+	return "NONISV|duskfs|duskfs/" + version
+}
+
+// NewTransport returns a transport that trusts a pool, or the system's if it is nil, and does not
+// wait for ever on a dead network. Proxies come from the environment.
+func NewTransport(pool *x509.CertPool) *http.Transport {
+	dialer := &net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:   15 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConnsPerHost:   2 * DefaultConcurrency,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// New returns a client. It does no network; an address that cannot be used fails with Invalid.
+func New(o Options) (*Client, error) {
+	if o.GraphURL == "" {
+		o.GraphURL = DefaultGraphURL
+	}
+	u, err := url.Parse(o.GraphURL)
+	if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return nil, &graph.Error{Op: "connect", Kind: graph.Invalid, Item: o.GraphURL,
+			Message: "the address of Graph must be the root of an https service, such as " + DefaultGraphURL}
+	}
+	if o.Tokens == nil {
+		return nil, &graph.Error{Op: "connect", Kind: graph.Invalid, Message: "nobody to sign in"}
+	}
+	if o.Transport == nil {
+		o.Transport = NewTransport(nil)
+	}
+	if o.StorageTransport == nil {
+		o.StorageTransport = o.Transport
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	orInt(&o.Concurrency, DefaultConcurrency)
+	orTime(&o.HeaderTimeout, DefaultHeaderTimeout)
+	orTime(&o.StallTimeout, DefaultStallTimeout)
+	orTime(&o.Patience, DefaultPatience)
+	return &Client{
+		opts:      o,
+		root:      "https://" + strings.ToLower(u.Host),
+		userAgent: UserAgent(o.Version),
+		gate:      &gate{},
+		calls:     newLimiter(o.Concurrency),
+		transfers: newLimiter(o.Concurrency),
+		urls:      newAddressBook(),
+	}, nil
+}
+
+func orInt(v *int, fallback int) {
+	if *v <= 0 {
+		*v = fallback
+	}
+}
+
+func orTime(v *time.Duration, fallback time.Duration) {
+	if *v <= 0 {
+		*v = fallback
+	}
+}
+
+// Drive returns the drive with an id. It does no network, so the drive may not exist.
+func (c *Client) Drive(id graph.DriveID) *Drive { return &Drive{c: c, id: id} }
+
+// Close lets go of idle connections.
+func (c *Client) Close() {
+	for _, t := range []http.RoundTripper{c.opts.Transport, c.opts.StorageTransport} {
+		if idle, ok := t.(interface{ CloseIdleConnections() }); ok {
+			idle.CloseIdleConnections()
+		}
+	}
+}
+
+// address makes the address of a path below the version root. The path is escaped already.
+func (c *Client) address(path string) string { return c.root + "/v1.0" + path }
+
+// ours reports whether an address may be sent a token: it is Graph as configured, by https.
+func (c *Client) ours(u *url.URL) bool {
+	return u.Scheme == "https" && "https://"+strings.ToLower(u.Host) == c.root && u.User == nil
+}

@@ -1,0 +1,87 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Delta returns the page of the change feed at a link.
+//
+// A Link is kept without scheme and host, so that what is stored holds no address that a token
+// could be sent to, and stands when the address of Graph is configured anew.
+func (d *Drive) Delta(ctx context.Context, from graph.Link) (graph.Page, error) {
+	k := call{op: "delta", item: string(d.id)}
+	switch from {
+	case graph.Start:
+		k.url = d.c.address(d.path() + "/root/delta?$top=" + strconv.Itoa(pageSize))
+	case graph.Latest:
+		k.url = d.c.address(d.path() + "/root/delta?token=latest")
+	default:
+		if !strings.HasPrefix(string(from), "/") {
+			return graph.Page{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Restart, Message: "the stored link is no link"}
+		}
+		k.url, k.missing = d.c.root+string(from), knownMissing
+	}
+	var w wirePage
+	if err := d.c.get(ctx, k, &w); err != nil {
+		return graph.Page{}, feedError(err, from)
+	}
+	p := graph.Page{Items: make([]graph.Item, 0, len(w.Value)), Done: w.Next == ""}
+	link := w.Next
+	if p.Done {
+		link = w.Delta
+	}
+	next, err := d.c.link(link)
+	if err == nil && !p.Done && next == from {
+		err = errors.New("the feed does not go on")
+	}
+	if err != nil {
+		return graph.Page{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: err.Error()}
+	}
+	p.Next = next
+	for _, i := range w.Value {
+		if i.ID != "" {
+			p.Items = append(p.Items, i.item())
+		}
+	}
+	return p, nil
+}
+
+// feedError finds out whether the service has forgotten a link (graph-facts §4). It says so with
+// any 410, and with 400 or 404 to a link it once gave; without a link those mean the drive.
+func feedError(err error, from graph.Link) error {
+	var e *graph.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	forgotten := e.Status == http.StatusGone || strings.EqualFold(e.Code, "syncStateNotFound") ||
+		strings.HasPrefix(strings.ToLower(e.Code), "resync")
+	if from != graph.Start && from != graph.Latest && (e.Status == http.StatusBadRequest || e.Status == http.StatusNotFound) {
+		forgotten = true
+	}
+	if forgotten {
+		e.Kind = graph.Restart
+	}
+	return e
+}
+
+// link takes an address of the service apart into a Link.
+func (c *Client) link(text string) (graph.Link, error) {
+	if text == "" {
+		return "", errors.New("the page says not where to go on")
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return "", errors.New("the page says nonsense about where to go on")
+	}
+	if !c.ours(u) {
+		return "", errors.New("the page goes on at another host than Graph's: " + u.Host)
+	}
+	return graph.Link(text[len(c.root):]), nil
+}

@@ -1,0 +1,144 @@
+package rest
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
+)
+
+const (
+	pageSize = 1000 // the service's maximum; it may send fewer (graph-facts §3.4)
+	// How often "not found" is not believed: of an item that is known (Q1, Q2), and of one that
+	// is looked for.
+	knownMissing  = 3
+	soughtMissing = 1
+	// maxEmptyPages bounds pages without items in a row, which are legal and must end some time.
+	maxEmptyPages = 200
+)
+
+// Drive is one drive of a client. It implements graph.Service and holds no state of its own.
+type Drive struct {
+	c  *Client
+	id graph.DriveID
+}
+
+var _ graph.Service = (*Drive)(nil)
+
+// ID returns the drive's id.
+func (d *Drive) ID() graph.DriveID { return d.id }
+
+func (d *Drive) path() string { return "/drives/" + url.PathEscape(string(d.id)) }
+
+func (d *Drive) itemPath(id graph.ItemID) string {
+	return d.path() + "/items/" + url.PathEscape(string(id))
+}
+
+// childPath addresses a child of a folder by its name, which keeps the address short and stands
+// when the folder is renamed meanwhile (graph-facts §6.1, §11.2).
+func (d *Drive) childPath(parent graph.ItemID, child string) string {
+	return d.itemPath(parent) + ":/" + url.PathEscape(child)
+}
+
+// Drive describes the drive.
+func (d *Drive) Drive(ctx context.Context) (graph.Drive, error) {
+	var w wireDrive
+	err := d.c.get(ctx, call{op: "drive", item: string(d.id), url: d.c.address(d.path())}, &w)
+	if err != nil {
+		return graph.Drive{}, err
+	}
+	return w.drive(""), nil
+}
+
+// Item returns an item by its id.
+func (d *Drive) Item(ctx context.Context, id graph.ItemID) (graph.Item, error) {
+	w, err := d.wireItem(ctx, "item", id)
+	return w.item(), err
+}
+
+func (d *Drive) wireItem(ctx context.Context, op string, id graph.ItemID) (wireItem, error) {
+	return d.getItem(ctx, call{op: op, item: string(id), url: d.c.address(d.itemPath(id)), missing: knownMissing})
+}
+
+// Root returns the root folder.
+func (d *Drive) Root(ctx context.Context) (graph.Item, error) {
+	w, err := d.getItem(ctx, call{op: "root", item: string(d.id), url: d.c.address(d.path() + "/root"), missing: soughtMissing})
+	return w.item(), err
+}
+
+// Child returns the child of a folder by name. That nothing has the name is an ordinary answer, so
+// it is asked for once more only.
+func (d *Drive) Child(ctx context.Context, parent graph.ItemID, child string) (graph.Item, error) {
+	w, err := d.child(ctx, parent, child, soughtMissing)
+	return w.item(), err
+}
+
+func (d *Drive) child(ctx context.Context, parent graph.ItemID, child string, missing int) (wireItem, error) {
+	if !name.Safe(child) {
+		return wireItem{}, &graph.Error{Op: "child", Item: child, Kind: graph.Invalid, Message: "this is no name"}
+	}
+	return d.getItem(ctx, call{op: "child", item: child, url: d.c.address(d.childPath(parent, child)), missing: missing})
+}
+
+// getItem reads one item, and does not take anything else for one.
+func (d *Drive) getItem(ctx context.Context, k call) (wireItem, error) {
+	var w wireItem
+	if err := d.c.get(ctx, k, &w); err != nil {
+		return wireItem{}, err
+	}
+	if w.ID == "" {
+		return wireItem{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the answer is no item"}
+	}
+	if w.Deleted.here() {
+		return wireItem{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.NotExist, Message: "the item is in the recycle bin"}
+	}
+	return w, nil
+}
+
+// get makes a read and decodes the answer.
+func (c *Client) get(ctx context.Context, k call, into any) error {
+	k.method, k.read = http.MethodGet, true
+	r, err := c.do(ctx, k)
+	if err != nil {
+		return err
+	}
+	if !r.decode(into) {
+		return &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Status: r.status, Request: r.header.Get("Request-Id"),
+			Message: "the answer makes no sense"}
+	}
+	return nil
+}
+
+// Children yields the items of a folder, page by page as they arrive.
+func (d *Drive) Children(ctx context.Context, id graph.ItemID) iter.Seq2[graph.Item, error] {
+	return func(yield func(graph.Item, error) bool) {
+		seen := map[string]bool{}
+		next := d.c.address(d.itemPath(id) + "/children?$top=" + strconv.Itoa(pageSize))
+		for empty := 0; next != ""; {
+			k := call{op: "list", item: string(id), url: next, missing: knownMissing}
+			var page wirePage
+			err := d.c.get(ctx, k, &page)
+			if err == nil && (seen[next] || empty > maxEmptyPages) {
+				err = &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the listing does not end"}
+			}
+			if err != nil {
+				yield(graph.Item{}, err)
+				return
+			}
+			seen[next] = true
+			if empty++; len(page.Value) > 0 {
+				empty = 0
+			}
+			for _, w := range page.Value {
+				if w.ID != "" && !w.Deleted.here() && !yield(w.item(), nil) {
+					return
+				}
+			}
+			next = page.Next
+		}
+	}
+}

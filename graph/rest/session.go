@@ -1,0 +1,340 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+const (
+	// fragmentUnit is what every fragment but the last must be a multiple of (graph-facts §6.2).
+	fragmentUnit = 320 << 10
+	fragmentSize = 32 * fragmentUnit // 10 MiB, as the service recommends
+	maxTroubles  = 5                 // fragments in a row that fail without a byte more arriving
+	maxAsks      = 50                // of one session about where it stands
+	cancelTime   = 10 * time.Second  // for deleting a session that is given up
+)
+
+// errDead says that a session is no more and that nothing was committed by it.
+var errDead = errors.New("the upload session is no more")
+
+// session is an upload session under way. Its address is a credential.
+type session struct {
+	*sending
+	url      string
+	pos      int64     // bytes that the service has
+	troubles int       // failures in a row
+	asks     int       // how often the service was asked where the session stands
+	sum      hash.Hash // of the first summed bytes
+	summed   int64
+}
+
+type newSession struct {
+	Item sessionItem `json:"item"`
+}
+
+type sessionItem struct {
+	Conflict string     `json:"@microsoft.graph.conflictBehavior"`
+	Name     string     `json:"name,omitempty"`
+	Times    *wireTimes `json:"fileSystemInfo,omitempty"`
+}
+
+// sessionState is what the service says about a session.
+type sessionState struct {
+	URL  string   `json:"uploadUrl"`
+	Next []string `json:"nextExpectedRanges"`
+}
+
+// next returns where to go on. Of several ranges only the start of the first means anything.
+func (s sessionState) next() (int64, bool) {
+	if len(s.Next) == 0 {
+		return 0, false
+	}
+	start, _, _ := strings.Cut(s.Next[0], "-")
+	n, err := strconv.ParseInt(start, 10, 64)
+	return n, err == nil && n >= 0
+}
+
+// run sends the bytes by the session begun earlier, if there is one, and by a new one if that is
+// dead; a session that dies on the way is replaced once.
+func (s *sending) run(ctx context.Context) (graph.Item, error) {
+	try := &session{sending: s, url: s.u.Session, sum: graph.NewQuickXor()}
+	if try.url != "" {
+		i, err := try.resume(ctx)
+		if !errors.Is(err, errDead) {
+			return i, err
+		}
+	}
+	var err error
+	for range 2 {
+		try = &session{sending: s, sum: graph.NewQuickXor()}
+		var i graph.Item
+		if err = try.begin(ctx); err != nil {
+			return graph.Item{}, err
+		}
+		if i, err = try.send(ctx); !errors.Is(err, errDead) {
+			return i, err
+		}
+	}
+	return graph.Item{}, s.fault(graph.Failed, "the service ends the upload session again and again")
+}
+
+// begin opens a new session and tells its address before the first byte is sent.
+func (s *session) begin(ctx context.Context) error {
+	item := sessionItem{Conflict: "replace"}
+	k := call{op: "upload", item: s.label, method: http.MethodPost, missing: knownMissing}
+	if s.u.ID != "" {
+		k.url = s.d.c.address(s.d.itemPath(s.u.ID) + "/createUploadSession")
+	} else {
+		item.Conflict, item.Name = failIfTaken, s.u.Name
+		k.url = s.d.c.address(s.d.childPath(s.u.Parent, s.u.Name) + ":/createUploadSession")
+	}
+	if !s.u.ModTime.IsZero() {
+		item.Times = &wireTimes{Modified: formatTime(s.u.ModTime)}
+	}
+	k.json = newSession{item}
+	r, err := s.d.c.do(ctx, k)
+	if err != nil {
+		var e *graph.Error
+		if s.u.ID != "" && errors.As(err, &e) && e.Kind == graph.Exist { // Q20
+			e.Kind, e.Message = graph.Locked, "another upload of this file is under way"
+		}
+		return err
+	}
+	var state sessionState
+	if !r.decode(&state) || state.URL == "" {
+		return s.fault(graph.Lost, "the service opened an upload session without saying where")
+	}
+	s.url = state.URL
+	if s.u.Begun != nil {
+		if err := s.u.Begun(s.url); err != nil {
+			s.cancel(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+// resume goes on with a session begun earlier, perhaps by another run of the program, or finds
+// that it committed the file.
+func (s *session) resume(ctx context.Context) (graph.Item, error) {
+	if i, done, err := s.ask(ctx, true); done || err != nil {
+		if done || errors.Is(err, errDead) {
+			s.over()
+		}
+		return i, err
+	}
+	return s.send(ctx)
+}
+
+// send sends fragments until the service says that the file is there.
+func (s *session) send(ctx context.Context) (graph.Item, error) {
+	for {
+		var i graph.Item
+		var done bool
+		var err error
+		if s.pos < s.u.Size {
+			i, done, err = s.fragment(ctx)
+		} else if i, done, err = s.ask(ctx, true); err == nil && !done && s.pos >= s.u.Size {
+			err = s.fault(graph.Lost, "the service has all bytes and does not say that the file is there")
+		}
+		if err == nil {
+			err = s.tally(s.pos)
+		}
+		switch {
+		case err != nil:
+			return s.end(ctx, err)
+		case done:
+			s.over()
+			return s.confirm(ctx, i, graph.HashOf(s.sum))
+		case s.u.Sent != nil:
+			s.u.Sent(s.pos)
+		}
+	}
+}
+
+// end leaves a session that failed. Where the network is what failed it stays, to be gone on with
+// later; else it is deleted, as it would hold the file and count against the quota (Q20).
+func (s *session) end(ctx context.Context, err error) (graph.Item, error) {
+	switch {
+	case errors.Is(err, errDead):
+		s.over()
+	case ctx.Err() == nil && (hazy(err) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
+	default:
+		s.cancel(ctx)
+	}
+	return graph.Item{}, err
+}
+
+// over tells that the session is no more.
+func (s *session) over() {
+	if s.u.Begun != nil {
+		_ = s.u.Begun("") // nothing is left that could be stopped
+	}
+}
+
+// cancel deletes the session, even after the caller's context has ended.
+func (s *session) cancel(ctx context.Context) {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTime)
+	defer stop()
+	_, err := s.d.c.do(ctx, call{op: "cancel upload", item: s.label, method: http.MethodDelete, url: s.url, storage: true})
+	if err == nil || ended(err) || stale(err) {
+		s.over()
+	}
+}
+
+// fragmentEnd cuts the next fragment. The last one of an upload that replaces a file is kept
+// small, so that little time passes between the look at the file and the commit.
+func fragmentEnd(pos, size int64, guarded bool) int64 {
+	left := size - pos
+	if !guarded || size <= fragmentSize {
+		if left <= fragmentSize {
+			return size
+		}
+		return pos + fragmentSize
+	}
+	body := (left - 1) / fragmentUnit * fragmentUnit // all but the last fragment
+	if body == 0 {
+		return size
+	}
+	return pos + min(body, fragmentSize)
+}
+
+// fragment sends the next fragment, and finds out where the session stands if that fails. It is
+// done when the service has made the file.
+func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err error) {
+	end := fragmentEnd(s.pos, s.u.Size, s.u.ID != "")
+	last := end == s.u.Size
+	if last && s.u.ID != "" {
+		if _, err := s.unchanged(ctx); err != nil {
+			return graph.Item{}, false, err
+		}
+	}
+	pos := s.pos
+	r, err := s.d.c.do(ctx, call{op: "upload", item: s.label, method: http.MethodPut, url: s.url, storage: true,
+		stream: func() io.Reader { return io.NewSectionReader(s.u.Body, pos, end-pos) }, length: end - pos,
+		header: map[string]string{
+			"Content-Range": fmt.Sprintf("bytes %d-%d/%d", pos, end-1, s.u.Size),
+			"Content-Type":  "application/octet-stream",
+		}})
+	if err == nil {
+		if w, ok := made(r); ok {
+			s.pos = s.u.Size
+			return w.item(), true, nil
+		}
+		var state sessionState
+		s.pos = end
+		if r.decode(&state) {
+			if next, ok := state.next(); ok {
+				s.pos = min(next, s.u.Size)
+			}
+		}
+		if s.pos > pos {
+			s.troubles = 0
+			return graph.Item{}, false, nil
+		}
+		return graph.Item{}, false, s.trouble(ctx, s.fault(graph.Failed, "the service does not take the bytes"))
+	}
+	if ctx.Err() != nil {
+		return graph.Item{}, false, err
+	}
+	switch {
+	case stale(err):
+		return graph.Item{}, false, errDead
+	case hazy(err), errors.Is(err, graph.Failed), ended(err):
+		// Also 416: a fragment that did arrive before is refused that way (Q18).
+	default:
+		return graph.Item{}, false, err
+	}
+	if err := s.trouble(ctx, err); err != nil {
+		return graph.Item{}, false, err
+	}
+	return s.ask(ctx, last)
+}
+
+// trouble counts a failure and waits a moment, or gives up.
+func (s *session) trouble(ctx context.Context, err error) error {
+	if s.troubles++; s.troubles > maxTroubles {
+		return err
+	}
+	return sleep(ctx, missingFirst<<s.troubles)
+}
+
+// ask asks how much the service has. A session that is not found has committed the file, if all
+// was sent, or is dead.
+func (s *session) ask(ctx context.Context, all bool) (i graph.Item, done bool, err error) {
+	if s.asks++; s.asks > maxAsks {
+		return graph.Item{}, false, s.fault(graph.Failed, "the upload session does not get on")
+	}
+	var state sessionState
+	err = s.d.c.get(ctx, call{op: "upload", item: s.label, url: s.url, storage: true, missing: knownMissing}, &state)
+	switch {
+	case err == nil:
+		next, ok := state.next()
+		if !ok || next > s.u.Size {
+			return graph.Item{}, false, s.fault(graph.Failed, "the service does not say which bytes it wants")
+		}
+		s.pos = next
+		return graph.Item{}, false, nil
+	case stale(err):
+		return graph.Item{}, false, errDead
+	case !ended(err):
+		var e *graph.Error
+		if all && errors.As(err, &e) && e.Kind == graph.Offline {
+			e.Kind = graph.Lost // the file may be there
+		}
+		return graph.Item{}, false, err
+	case !all:
+		return graph.Item{}, false, errDead
+	}
+	return s.committed(ctx)
+}
+
+// committed looks whether the item has the bytes that were sent.
+func (s *session) committed(ctx context.Context) (graph.Item, bool, error) {
+	w, err := s.look(ctx, knownMissing)
+	switch {
+	case errors.Is(err, graph.NotExist):
+		return graph.Item{}, false, errDead
+	case err != nil:
+		return graph.Item{}, false, err
+	}
+	if err := s.tally(s.u.Size); err != nil {
+		return graph.Item{}, false, err
+	}
+	i, sent := w.item(), graph.HashOf(s.sum)
+	switch {
+	case i.Type == graph.File && i.Size == s.u.Size && (i.Hash.Equal(sent) || i.Hash == "" && sameSecond(i.ModTime, s.u.ModTime)):
+		return i, true, nil
+	case s.u.ID != "" && s.u.Base != (graph.Version{}) && i.Version().Same(s.u.Base):
+		return graph.Item{}, false, errDead
+	}
+	s.over()
+	return graph.Item{}, false, s.fault(graph.Lost, "the upload session has ended, and the file is not what was sent")
+}
+
+func sameSecond(a, b time.Time) bool {
+	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+// tally brings the hash up to a byte, and never back. It reads the bytes once more, while they are
+// in memory anyway, since a transport may still be reading a fragment that it has given up.
+func (s *session) tally(to int64) error {
+	if to <= s.summed {
+		return nil
+	}
+	n, err := io.Copy(s.sum, io.NewSectionReader(s.u.Body, s.summed, to-s.summed))
+	s.summed += n
+	if err != nil || s.summed != to {
+		return &graph.Error{Op: "upload", Item: s.label, Kind: graph.Failed, Message: "the local bytes cannot be read", Err: err}
+	}
+	return nil
+}
