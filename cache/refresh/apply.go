@@ -1,0 +1,183 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/cache/merge"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// apply rules on what waits and carries the rulings out, until a pass over the inbox changes
+// nothing: what one item waited for another may have brought.
+func (c *cycle) apply(ctx context.Context) error {
+	for {
+		done, err := c.pass(ctx)
+		if err != nil || done == 0 {
+			return err
+		}
+	}
+}
+
+// pass rules once on everything that waits. It returns how many rulings were carried out.
+func (c *cycle) pass(ctx context.Context) (done int, err error) {
+	var asked []cache.Case // cases that need the network or the bytes
+	var failure error
+	err = c.inbox.Cases(func(k cache.Case) bool {
+		if failure = ctx.Err(); failure != nil {
+			return false
+		}
+		r := merge.Decide(k)
+		if r.Verb == cache.NeedItem || r.Verb == cache.NeedHash {
+			asked = append(asked, k)
+			return true
+		}
+		var applied bool
+		applied, failure = c.carry(k, r)
+		if applied {
+			done++
+		}
+		return failure == nil
+	})
+	if err = errors.Join(failure, err); err != nil {
+		return done, err
+	}
+	for _, k := range asked {
+		applied, err := c.settle(ctx, k)
+		if err != nil {
+			return done, err
+		}
+		if applied {
+			done++
+		}
+	}
+	return done, nil
+}
+
+// carry carries a ruling out. It returns false for an item that stays in the inbox.
+func (c *cycle) carry(k cache.Case, r cache.Ruling) (bool, error) {
+	switch r.Verb {
+	case cache.Wait, cache.NeedItem, cache.NeedHash:
+		return false, nil
+	}
+	err := c.inbox.Apply(k, r)
+	if errors.Is(err, cache.ErrStale) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.result.Applied++
+	if r.Report != "" {
+		c.result.Conflicts++
+	}
+	return true, nil
+}
+
+// settle gives a case what it asks for, item and hash, and carries out what is ruled then.
+func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
+	var hashed localHash
+	// A case asks for the item once and for the hash once; beyond that the world moves under it,
+	// and it waits for the next cycle.
+	for range 4 {
+		r := merge.Decide(k)
+		var err error
+		switch r.Verb {
+		case cache.NeedItem:
+			item, ierr := c.item(ctx, k.Incoming.ID)
+			if ierr != nil {
+				return false, ierr
+			}
+			k, err = c.inbox.Case(item, true)
+		case cache.NeedHash:
+			if hashed, err = c.hash(ctx, k); err != nil || hashed.hash == "" {
+				return false, err
+			}
+			k, err = c.inbox.Case(k.Incoming, k.Confirmed)
+		default:
+			return c.carry(k, r)
+		}
+		if err != nil {
+			return false, err
+		}
+		hashed.into(&k)
+	}
+	return false, nil
+}
+
+// localHash is the hash of the bytes that a node had at a sequence.
+type localHash struct {
+	ino  cache.Ino
+	seq  cache.Seq
+	hash graph.Hash
+	size int64
+}
+
+// subject is the node whose bytes a case wants to be compared.
+func subject(k cache.Case) *cache.Node {
+	if k.Node != nil {
+		return k.Node
+	}
+	return k.Holder
+}
+
+// into puts the hash into a case that is still about the same bytes.
+func (h localHash) into(k *cache.Case) {
+	if n := subject(*k); h.hash != "" && n != nil && n.Ino == h.ino && n.Seq == h.seq {
+		k.LocalHash, k.LocalSize = h.hash, h.size
+	}
+}
+
+// hash computes the hash of the local work that a case is about. The body is sealed for it: any
+// byte written later needs a Mark first, whose sequence makes the case stale. The result is empty
+// if the bytes are being changed or are no local work any more.
+func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
+	n := subject(k)
+	if n == nil {
+		return localHash{}, nil
+	}
+	f, err := c.store.Content().Local(uint64(n.Ino))
+	if errors.Is(err, fs.ErrNotExist) {
+		return localHash{}, nil
+	}
+	if err != nil {
+		return localHash{}, err
+	}
+	h, err := hashOf(ctx, f, uint64(n.Seq))
+	h.ino, h.seq = n.Ino, n.Seq
+	return h, errors.Join(err, f.Close())
+}
+
+func hashOf(ctx context.Context, f *content.File, seq uint64) (localHash, error) {
+	snap, err := f.Seal(seq)
+	if err != nil {
+		return localHash{}, err
+	}
+	defer snap.Release()
+	sum := graph.NewQuickXor()
+	_, err = io.Copy(sum, &stopper{ctx: ctx, r: io.NewSectionReader(snap, 0, snap.Size())})
+	if errors.Is(err, content.ErrUnsealed) {
+		return localHash{}, nil
+	}
+	if err != nil {
+		return localHash{}, err
+	}
+	return localHash{hash: graph.HashOf(sum), size: snap.Size()}, nil
+}
+
+// stopper is a reader that ends with a context.
+type stopper struct {
+	ctx context.Context //nolint:containedctx // lives for one io.Copy
+	r   io.Reader
+}
+
+func (s *stopper) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.r.Read(p)
+}

@@ -1,0 +1,152 @@
+package refresh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// restartsMax is how often in one Run the service may forget the place in its feed.
+const restartsMax = 3
+
+// receive takes in all pages that the feed has.
+func (c *cycle) receive(ctx context.Context) error {
+	feed, err := c.inbox.Feed()
+	if err != nil {
+		return err
+	}
+	if feed.Complete && feed.Full {
+		c.result.Full = true
+		return nil // received by an earlier Run, not compared yet
+	}
+	if err := c.begin(ctx, feed); err != nil {
+		return err
+	}
+	for restarts := 0; ; {
+		feed, err := c.inbox.Feed()
+		if err != nil {
+			return err
+		}
+		c.result.Full = feed.Full
+		if feed.Complete {
+			return nil
+		}
+		page, err := c.o.Service.Delta(ctx, feed.Link)
+		if errors.Is(err, graph.Restart) && restarts < restartsMax {
+			restarts++
+			c.o.Logger.Info("the change feed starts anew", "drive", c.o.Drive)
+			if err := c.inbox.Begin(true, c.o.Now()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if page.Next == feed.Link && !page.Done {
+			return &graph.Error{Op: "delta", Kind: graph.Failed, Message: "the change feed does not go on"}
+		}
+		if err := c.inbox.Receive(page); err != nil {
+			return err
+		}
+		c.result.Received += len(page.Items)
+		if c.o.Progress != nil {
+			c.o.Progress(c.result.Received)
+		}
+	}
+}
+
+// begin starts a series of pages, unless one is under way.
+func (c *cycle) begin(ctx context.Context, feed cache.Feed) error {
+	now := c.o.Now()
+	switch {
+	case feed.Link == graph.Start && feed.Began.IsZero() && c.o.FollowOnly:
+		page, err := c.o.Service.Delta(ctx, graph.Latest)
+		if err != nil {
+			return err
+		}
+		if err := c.inbox.Begin(false, now); err != nil {
+			return err
+		}
+		return c.inbox.Receive(page)
+	case feed.Link == graph.Start && feed.Began.IsZero():
+		return c.inbox.Begin(true, now)
+	case !feed.Complete:
+		return nil
+	case c.due(feed):
+		return c.inbox.Begin(true, now)
+	}
+	return c.inbox.Begin(false, now)
+}
+
+// due tells whether it is time to compare everything.
+func (c *cycle) due(feed cache.Feed) bool {
+	if c.o.FollowOnly || c.o.ReconcileEvery < 0 {
+		return false
+	}
+	return c.o.Now().Sub(feed.Checked) >= c.o.ReconcileEvery
+}
+
+// asksAtOnce is how many items are asked for by their ids at the same time.
+const asksAtOnce = 4
+
+// compare ends a full enumeration: what is known here and did not come is asked for by its id, and
+// what the service does not have is received as deleted.
+func (c *cycle) compare(ctx context.Context) error {
+	feed, err := c.inbox.Feed()
+	if err != nil || !feed.Full || !feed.Complete {
+		return err
+	}
+	unseen, err := c.inbox.Unseen()
+	if err != nil {
+		return err
+	}
+	if len(unseen) > 0 {
+		c.o.Logger.Info("items that the enumeration did not bring are asked for", "drive", c.o.Drive, "items", len(unseen))
+		items, err := c.ask(ctx, unseen)
+		if err != nil {
+			return err
+		}
+		page := graph.Page{Items: items, Next: feed.Link, Done: true}
+		if err := c.inbox.Receive(page); err != nil {
+			return err
+		}
+		if err := c.apply(ctx); err != nil {
+			return err
+		}
+	}
+	return c.inbox.Enumerated(c.o.Now())
+}
+
+// ask reads items by their ids: tombstones for those that are gone.
+func (c *cycle) ask(ctx context.Context, ids []graph.ItemID) ([]graph.Item, error) {
+	items := make([]graph.Item, len(ids))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(asksAtOnce)
+	for i, id := range ids {
+		g.Go(func() (err error) {
+			items[i], err = c.item(ctx, id)
+			return err
+		})
+	}
+	return items, g.Wait()
+}
+
+// item reads an item by its id. One that the service says twice it has not is a tombstone.
+func (c *cycle) item(ctx context.Context, id graph.ItemID) (graph.Item, error) {
+	for range 2 {
+		item, err := c.o.Service.Item(ctx, id)
+		if err == nil && item.ID != id {
+			return item, fmt.Errorf("item %s: %w: the service answered with item %s", id, graph.Failed, item.ID)
+		}
+		if !errors.Is(err, graph.NotExist) {
+			return item, err
+		}
+	}
+	return graph.Item{ID: id, Deleted: true}, nil
+}
