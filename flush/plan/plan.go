@@ -30,6 +30,8 @@ type Options struct {
 	Paths []string
 	// Due, if not zero, leaves alone what is deferred until later than this.
 	Due time.Time
+	// Partial says that View.Known does not count the whole drive yet: shares of it mean nothing.
+	Partial bool
 }
 
 // Op is what a step does.
@@ -49,8 +51,8 @@ const (
 // Step is one remote call.
 type Step struct {
 	Op   Op
-	Ino  cache.Ino    // node that is sent; 0 for a Delete
-	Item graph.ItemID // item that is changed; empty for Mkdir and Create
+	Ino  cache.Ino    // node that is sent; for a Delete the one that the item was
+	Item graph.ItemID // item that is changed; empty for Mkdir, Create, and the Move of a file just created
 	Seq  cache.Seq    // sequence of the node, for cache.Outbox.Begin
 
 	// Folder is the folder that the item goes into: its item if the remote has it, else empty and
@@ -59,11 +61,13 @@ type Step struct {
 	FolderIno cache.Ino
 	Name      string // name that the item gets; for Replace and Touch the one it has
 
+	Dir  bool   // it is a folder
 	Size int64  // bytes to send
 	Path string // where it is, or was, from the root of the drive; for people
 	From string // where a Move takes it from; for people
 
-	// After lists the steps, by index, that must have succeeded before this one begins.
+	// After lists the steps, by index, that must have succeeded before this one begins. Steps of
+	// the same Ino run one after another in any case, whatever became of the first.
 	After []int
 	// Known lists every item that is believed to be below a folder that is deleted. One that has
 	// more must not be deleted.
@@ -74,14 +78,11 @@ type Step struct {
 // After, they make the remote equal to the local tree.
 type Plan struct {
 	Steps []Step
-	// Guarded are the deletions that the guard holds back, as they would be sent.
+	// Guarded are the deletions that the guard holds back. What needs the name of one waits too.
 	Guarded []Step
-	// Waiting counts changes left alone since they are deferred until later.
+	// Waiting counts changes left alone since they, or what they need, are deferred until later.
 	Waiting int
 }
-
-// Make plans what a view says is pending.
-func Make(v cache.View, o Options) Plan { panic("unbuilt") }
 
 // Summary is a plan for people and for JSON.
 type Summary struct {
