@@ -1,0 +1,240 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+)
+
+// Attr are the attributes of a file or folder.
+type Attr struct {
+	Ino      cache.Ino
+	Dir      bool
+	Mode     uint32 // permission bits, 07777
+	Nlink    uint32 // 1 for files, 2 for folders, 0 for what was removed
+	UID, GID uint32
+	Size     int64
+	Blocks   int64 // of 512 bytes; never 0 for a file that is not empty
+	Atime    time.Time
+	Mtime    time.Time
+	Ctime    time.Time
+}
+
+// attr describes a node; b is its open body, or nil.
+func (f *FS) attr(n cache.Node, b *body) Attr {
+	a := Attr{
+		Ino: f.outer(n.Ino), Dir: n.Dir, Mode: n.Mode & 0o7777, Nlink: 1, UID: n.UID, GID: n.GID,
+		Size: n.Size, Atime: n.Atime, Mtime: n.Mtime, Ctime: n.Ctime,
+	}
+	if unowned(n) {
+		a.UID, a.GID, a.Mode = f.o.UID, f.o.GID, f.o.FileMode
+		if n.Dir {
+			a.Mode = f.o.DirMode
+		}
+	}
+	if n.Dir {
+		a.Nlink, a.Size = 2, 4096
+	}
+	if n.Written && b != nil {
+		a.Size, a.Mtime = b.file.Size(), b.file.ModTime()
+		if w := b.lastWrite(); w.After(a.Ctime) {
+			a.Ctime = w
+		}
+	}
+	if n.Removed {
+		a.Nlink = 0
+	}
+	if a.Mtime.IsZero() {
+		a.Mtime = f.began
+	}
+	if a.Ctime.IsZero() {
+		a.Ctime = a.Mtime
+	}
+	if a.Atime.IsZero() {
+		a.Atime = a.Mtime
+	}
+	a.Blocks = f.blocks(n, a.Size, b)
+	return a
+}
+
+// unowned reports whether a node came from the remote and nobody here has set its mode or owner.
+func unowned(n cache.Node) bool { return n.Mode == 0 && n.UID == 0 && n.GID == 0 && n.Base != nil }
+
+// blocks counts a file that is here whole by its size, so that the count does not depend on how
+// the disk stores it, and one that is not by one block: programs take 0 for a hole and copy zeros.
+func (f *FS) blocks(n cache.Node, size int64, b *body) int64 {
+	switch {
+	case n.Dir:
+		return 8
+	case size == 0:
+		return 0
+	case n.Written, b != nil && b.file.Complete():
+		return (size + 511) / 512
+	}
+	return 1
+}
+
+func (f *FS) virtualAttr() Attr {
+	return Attr{
+		Ino: Root, Dir: true, Mode: 0o555, Nlink: 2, UID: f.o.UID, GID: f.o.GID,
+		Size: 4096, Blocks: 8, Atime: f.began, Mtime: f.began, Ctime: f.began,
+	}
+}
+
+// GetAttr returns the attributes of a file or folder. ESTALE if it is gone.
+func (f *FS) GetAttr(ctx context.Context, ino cache.Ino) (Attr, error) {
+	if f.virtual(ino) {
+		return f.virtualAttr(), nil
+	}
+	ino = f.inner(ino)
+	b := f.borrow(ino)
+	if b != nil {
+		defer f.release(b)
+	}
+	n, _, err := f.get(ino)
+	if err != nil {
+		return Attr{}, err
+	}
+	return f.attr(n, b), nil
+}
+
+// Change is a change of attributes; nil fields stay.
+type Change struct {
+	Size     *int64
+	Mode     *uint32
+	UID, GID *uint32
+	Atime    *time.Time
+	Mtime    *time.Time
+}
+
+// SetAttr changes attributes. A size needs the bytes that stay, and may wait for the remote.
+func (f *FS) SetAttr(ctx context.Context, ino cache.Ino, c Change) (Attr, error) {
+	if f.virtual(ino) {
+		return Attr{}, syscall.EROFS
+	}
+	ino = f.inner(ino)
+	n, d, err := f.get(ino)
+	if err != nil {
+		return Attr{}, err
+	}
+	if d.ReadOnly {
+		return Attr{}, syscall.EROFS
+	}
+	if c.Size != nil && n.Dir {
+		return Attr{}, syscall.EISDIR
+	}
+	if c.Size != nil && *c.Size < 0 {
+		return Attr{}, syscall.EINVAL
+	}
+	var b *body
+	if c.Size != nil || (c.Mtime != nil && n.Written && !n.Dir) {
+		if b, err = f.acquire(ino); err != nil {
+			return Attr{}, err
+		}
+	} else {
+		b = f.borrow(ino)
+	}
+	if b != nil {
+		defer f.release(b)
+	}
+	if c.Size != nil {
+		if err := f.truncate(ctx, b, *c.Size); err != nil {
+			return Attr{}, err
+		}
+	}
+	ta := cache.Attr{Mode: c.Mode, UID: c.UID, GID: c.GID, Atime: c.Atime, Mtime: c.Mtime}
+	if ta.Mode != nil || ta.UID != nil || ta.GID != nil {
+		f.own(n, &ta)
+	}
+	if ta != (cache.Attr{}) {
+		if n, err = f.setAttr(ino, b, ta); err != nil {
+			return Attr{}, stale(err)
+		}
+	} else if n, _, err = f.get(ino); err != nil {
+		return Attr{}, err
+	}
+	return f.attr(n, b), nil
+}
+
+// setAttr changes the row, and the time of the body, which is the truth of a file being written.
+func (f *FS) setAttr(ino cache.Ino, b *body, a cache.Attr) (cache.Node, error) {
+	if a.Mtime != nil && b != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		n, err := f.tree.Get(ino)
+		if err != nil {
+			return n, err
+		}
+		if n.Written && !n.Dir {
+			if err := b.file.SetModTime(*a.Mtime); err != nil {
+				return n, err
+			}
+		}
+	}
+	return f.tree.SetAttr(ino, a)
+}
+
+// own fills in the owner and mode that a node has been shown with, so that setting one of them does
+// not change the others.
+func (f *FS) own(n cache.Node, a *cache.Attr) {
+	if !unowned(n) {
+		return
+	}
+	mode := f.o.FileMode
+	if n.Dir {
+		mode = f.o.DirMode
+	}
+	if a.Mode == nil {
+		a.Mode = &mode
+	}
+	if a.UID == nil {
+		a.UID = &f.o.UID
+	}
+	if a.GID == nil {
+		a.GID = &f.o.GID
+	}
+}
+
+// Space is the answer to statfs, in bytes.
+type Space struct {
+	Total, Free int64
+}
+
+// unknown is the size of a drive that does not tell.
+const unknown int64 = 1 << 50
+
+// StatFS tells how much room there is where a file or folder is: the quota last seen, less what
+// waits to be sent. It never asks the service.
+func (f *FS) StatFS(ctx context.Context, ino cache.Ino) (Space, error) {
+	if f.virtual(ino) {
+		var all Space
+		for _, d := range f.order {
+			s := d.space()
+			all.Total += s.Total
+			all.Free += s.Free
+		}
+		return all, nil
+	}
+	_, d, err := f.get(f.inner(ino))
+	if err != nil {
+		return Space{}, err
+	}
+	return d.space(), nil
+}
+
+func (d *Drive) space() Space {
+	q, pending := d.Info.Drive.Quota, int64(0)
+	if d.Space != nil {
+		q, pending = d.Space()
+	}
+	if q.Total <= 0 {
+		return Space{Total: unknown, Free: unknown}
+	}
+	free := q.Remaining
+	if free <= 0 {
+		free = q.Total - q.Used
+	}
+	return Space{Total: q.Total, Free: max(0, min(free, q.Total)-pending)}
+}

@@ -1,0 +1,97 @@
+package fusemount
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// capabilities are asked for beyond go-fuse's own choice: folders need no OPENDIR, after which the
+// kernel keeps what it has read of them; O_TRUNC comes with OPEN.
+const capabilities = fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_ATOMIC_O_TRUNC
+
+const noOpenDir = fuse.CAP_NO_OPENDIR_SUPPORT
+
+// fuseMagic is what statfs says of a FUSE mount (linux/magic.h).
+const fuseMagic = 0x65735546
+
+// detach unmounts; lazily, if programs still use it.
+func detach(point string, lazy bool) error {
+	flags, arg := 0, "-u"
+	if lazy {
+		flags, arg = unix.MNT_DETACH, "-uz"
+	}
+	err := unix.Unmount(point, flags|unix.UMOUNT_NOFOLLOW)
+	if err == nil || !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	bin, lookErr := fusermount()
+	if lookErr != nil {
+		return errors.Join(err, lookErr)
+	}
+	var out bytes.Buffer
+	c := exec.Command(bin, arg, "--", point)
+	c.Stdout, c.Stderr = &out, &out
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", bin, arg, err, bytes.TrimSpace(out.Bytes()))
+	}
+	return nil
+}
+
+// fusermount finds the helper with which somebody other than root may unmount, in the system's
+// folders alone.
+func fusermount() (string, error) {
+	for _, dir := range []string{"/usr/bin", "/bin", "/usr/local/bin"} {
+		for _, name := range []string{"fusermount3", "fusermount"} {
+			p := filepath.Join(dir, name)
+			if st, err := os.Stat(p); err == nil && st.Mode()&0o111 != 0 {
+				return p, nil
+			}
+		}
+	}
+	return "", errors.New("fusermount3 is not installed: install the package fuse3")
+}
+
+// abort cuts the connection of a mount to the kernel.
+func abort(dev uint64) error {
+	p := filepath.Join("/sys/fs/fuse/connections", strconv.FormatUint(uint64(unix.Minor(dev)), 10), "abort")
+	return os.WriteFile(p, []byte("1"), 0)
+}
+
+// mounted reports whether a FUSE file system is mounted at a folder.
+func mounted(point string) (bool, error) {
+	var fsys unix.Statfs_t
+	if err := unix.Statfs(point, &fsys); err != nil {
+		return false, err
+	}
+	if fsys.Type != fuseMagic {
+		return false, nil
+	}
+	var here, above syscall.Stat_t
+	if err := syscall.Stat(point, &here); err != nil {
+		return false, err
+	}
+	if err := syscall.Stat(filepath.Dir(point), &above); err != nil {
+		return false, err
+	}
+	return here.Dev != above.Dev, nil
+}
+
+// advice says what to do when mounting fails.
+func advice() string {
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		return " (there is no /dev/fuse: load the module fuse, or give the container that device)"
+	}
+	if _, err := fusermount(); err != nil {
+		return " (" + err.Error() + ")"
+	}
+	return ""
+}

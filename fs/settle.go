@@ -1,0 +1,70 @@
+package fs
+
+import (
+	"errors"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+)
+
+// touched notes that bytes have changed: size and time are recorded at release, at fsync, and by
+// a timer that runs only while there is something to record.
+func (f *FS) touched(b *body) {
+	b.wrote.Store(f.now().UnixNano())
+	if b.dirty.Swap(true) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty[b] = struct{}{}
+	if f.timer == nil && !f.stopped {
+		f.owned.Add(1)
+		f.timer = time.AfterFunc(f.o.SettleEvery, f.settleAll)
+	}
+}
+
+// settleAll records what is dirty. It is what the timer runs.
+func (f *FS) settleAll() {
+	defer f.owned.Done()
+	f.mu.Lock()
+	f.timer = nil
+	var bs []*body
+	for b := range f.dirty {
+		if f.bodies[b.ino] == b {
+			b.refs++
+			bs = append(bs, b)
+		}
+	}
+	clear(f.dirty)
+	f.mu.Unlock()
+	for _, b := range bs {
+		if err := f.record(b); err != nil {
+			f.log.Error("size and time of a file could not be recorded", "ino", b.ino, "err", err)
+		}
+		f.release(b)
+	}
+	if err := f.sync(); err != nil {
+		f.log.Error("the tree could not be synced", "err", err)
+	}
+}
+
+// record tells the tree the size and time of a body.
+func (f *FS) record(b *body) error {
+	if !b.dirty.Swap(false) {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, err := f.tree.Settle(b.ino, b.file.Size(), b.file.ModTime())
+	if errors.Is(err, cache.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (f *FS) sync() error {
+	if f.o.Sync == nil {
+		return nil
+	}
+	return f.o.Sync()
+}
