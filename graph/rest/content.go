@@ -176,7 +176,11 @@ func (r *download) open() error {
 		a, err := r.d.c.fetch(r.ctx, string(r.id), h.url, r.pos, r.end)
 		if err == nil {
 			if h.believes(a.header) || try == maxAddressTries {
-				r.d.c.urls.put(here, h)
+				if h.tag == "" { // without a tag the next piece could be of another version unseen
+					r.d.c.urls.drop(here)
+				} else {
+					r.d.c.urls.put(here, h)
+				}
 				r.body, err = position(a, r.pos)
 				return err
 			}
