@@ -127,6 +127,10 @@ func (a answer) at(path string) string {
 	if f, ok := v.(float64); ok {
 		return fmt.Sprintf("%.0f", f)
 	}
+	if l, ok := v.([]any); ok {
+		raw, _ := json.Marshal(l)
+		return strings.ReplaceAll(string(raw), `"`, "")
+	}
 	return fmt.Sprint(v)
 }
 
