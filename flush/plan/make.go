@@ -36,7 +36,7 @@ func Make(v cache.View, o Options) Plan {
 			if guarded = d.guarded(chosen, o, v.Known); guarded != nil {
 				for _, x := range guarded {
 					skip[key{item: x.Item}] = true
-					for _, id := range x.Known { // nor piece by piece
+					for id := range x.Known { // nor piece by piece
 						skip[key{item: id}] = true
 					}
 				}
@@ -80,7 +80,7 @@ func newSketch(v cache.View, o Options) *sketch {
 		paths:  make(map[cache.Ino]string, len(v.Nodes)),
 	}
 	for ino, n := range v.Nodes {
-		if n.Base != nil && !n.Removed {
+		if n.Base != nil && !n.Removed && !n.LocalOnly {
 			s.byItem[n.Base.Item] = ino
 		}
 	}
@@ -170,7 +170,7 @@ func waiting(skip map[key]bool, guarded []Step) int {
 	held := map[graph.ItemID]bool{}
 	for _, x := range guarded {
 		held[x.Item] = true
-		for _, id := range x.Known {
+		for id := range x.Known {
 			held[id] = true
 		}
 	}
@@ -293,35 +293,56 @@ func (d *draft) delete(id graph.ItemID) int {
 	if d.skip[key{item: id}] {
 		return -1
 	}
-	known, after, ok := d.expand(id, nil, nil)
-	if !ok {
+	below := expansion{known: map[graph.ItemID]graph.Version{}, keep: []cache.Ino{g.Ino}}
+	if !d.expand(id, &below) {
 		return -1
 	}
-	step := Step{Op: Delete, Ino: g.Ino, Item: id, Seq: g.Seq, Name: g.Base.Name, Path: g.Path, Dir: g.Base.Dir, Known: known}
-	d.deleted[id] = d.add(op{Step: step, key: key{item: id}, after: after})
+	step := Step{
+		Op: Delete, Ino: g.Ino, Item: id, Seq: g.Seq, Name: g.Base.Name, Path: g.Path, Dir: g.Base.Dir,
+		Base: g.Base, Known: below.known, Keep: below.keep,
+	}
+	d.deleted[id] = d.add(op{Step: step, key: key{item: id}, after: below.after})
 	return d.deleted[id]
 }
 
-// expand lists what is below an item that is to be deleted, and the moves by which living items
-// leave it. ok is false if one of them does not.
-func (d *draft) expand(id graph.ItemID, known []graph.ItemID, after []int) (_ []graph.ItemID, _ []int, ok bool) {
-	if len(known) > len(d.v.Items) {
-		return nil, nil, false // bases that go in a circle
-	}
+// expansion is what a deletion takes with it.
+type expansion struct {
+	known map[graph.ItemID]graph.Version
+	keep  []cache.Ino
+	after []int // the moves by which living items leave it before
+}
+
+// expand adds what is below an item that is to be deleted. It returns false if something living
+// does not leave it.
+func (d *draft) expand(id graph.ItemID, e *expansion) bool {
 	for _, c := range d.v.Below[id] {
 		if d.living(c) {
 			i, ok := d.moved[d.v.Items[c].Ino]
 			if !ok {
-				return nil, nil, false
+				return false
 			}
-			after = append(after, i)
+			e.after = append(e.after, i)
 			continue
 		}
-		if known, after, ok = d.expand(c, append(known, c), after); !ok {
-			return nil, nil, false
+		if _, again := e.known[c]; again {
+			return false // bases that go in a circle
+		}
+		h := d.v.Items[c]
+		e.known[c] = graph.Version{}
+		if !h.Base.Dir {
+			e.known[c] = h.Base.Version()
+		}
+		if g, ok := d.v.Gone[c]; ok {
+			h.Ino = g.Ino
+		}
+		if h.Ino != 0 {
+			e.keep = append(e.keep, h.Ino)
+		}
+		if !d.expand(c, e) {
+			return false
 		}
 	}
-	return known, after, true
+	return true
 }
 
 // link finds what an op has to wait for.

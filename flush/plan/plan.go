@@ -69,9 +69,15 @@ type Step struct {
 	// After lists the steps, by index, that must have succeeded before this one begins. Steps of
 	// the same Ino run one after another in any case, whatever became of the first.
 	After []int
-	// Known lists every item that is believed to be below a folder that is deleted. One that has
-	// more must not be deleted.
-	Known []graph.ItemID
+	// Base is what the remote is believed to have of an item that is deleted, for a last look.
+	Base cache.Base
+	// Known holds every item that is believed to be below a folder that is deleted, with the
+	// version of its bytes (zero for folders). A folder that has more, or other bytes, must not be
+	// deleted.
+	Known map[graph.ItemID]graph.Version
+	// Keep lists the nodes whose bytes go with a deletion and may still be wanted here, since they
+	// are open or were moved to where nothing is sent from: their bodies have to be complete.
+	Keep []cache.Ino
 }
 
 // Plan is an ordered list of steps. Carried out one after another, or in parallel subject to

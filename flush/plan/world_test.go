@@ -356,7 +356,7 @@ func (w *world) delete(s plan.Step) error {
 	for i := 0; i < len(doomed); i++ {
 		for id, r := range w.remote {
 			if r.parent == doomed[i] {
-				if !slices.Contains(s.Known, id) {
+				if _, known := s.Known[id]; !known {
 					return fmt.Errorf("%s is not known to be below %v", id, s)
 				}
 				doomed = append(doomed, id)
