@@ -10,12 +10,15 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // Config is the effective configuration. It is a value; nothing in it changes after Load.
 type Config struct {
-	Drives     []Drive // what to mount, in the order named
-	Mountpoint string  // absolute, empty if none was named
+	Drives     []rest.Spec // what to mount, in the order named
+	Mountpoint string      // absolute, empty if none was named
 	ReadOnly   bool
 
 	Tenant string // directory (tenant) id or domain
@@ -30,7 +33,7 @@ type Config struct {
 
 	StateDir string // absolute
 
-	FlushAt      string        // "HH:MM" local time, empty for never
+	FlushAt      schedule.Rule // times of day at which changes are sent by themselves
 	RefreshEvery time.Duration // how often to ask for remote changes
 
 	CaseBlind bool // names are found in any letter case

@@ -9,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // Key is one setting.
@@ -65,7 +68,7 @@ func Keys() []Key {
 		{Name: "proxy", Help: "address of a proxy (http, https or socks5)", set: setProxy},
 		{Name: "state.dir", Help: "folder that keeps unsent work and what is known of the drives",
 			initial: func(p place) string { return p.dirs.State }, set: path(func(c *Config) *string { return &c.StateDir })},
-		{Name: "flush.at", Help: "time of day at which changes are sent, HH:MM", set: setFlushAt},
+		{Name: "flush.at", Help: "times of day at which changes are sent, such as 18:00", set: setFlushAt},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
 		{Name: "names.case", Help: "exact or blind: whether names are found in another letter case",
 			initial: func(p place) string { return p.dirs.Case }, set: setCase},
@@ -155,7 +158,7 @@ func setDrives(c *Config, s string, _ place) error {
 		if part = strings.TrimSpace(part); part == "" {
 			continue
 		}
-		d, err := ParseDrive(part)
+		d, err := rest.ParseSpec(part)
 		if err != nil {
 			return err
 		}
@@ -165,12 +168,11 @@ func setDrives(c *Config, s string, _ place) error {
 }
 
 func setFlushAt(c *Config, s string, _ place) error {
-	if s != "" {
-		if t, err := time.Parse("15:04", s); err != nil || t.Format("15:04") != s {
-			return fmt.Errorf("want a time of day such as 18:00, not %q", s)
-		}
+	rule, err := schedule.Parse(s)
+	if err != nil {
+		return err
 	}
-	c.FlushAt = s
+	c.FlushAt = rule
 	return nil
 }
 

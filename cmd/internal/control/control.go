@@ -18,6 +18,9 @@ import (
 // ErrNoDaemon: nothing answers. The message of whatever wraps it says what to do.
 var ErrNoDaemon = errors.New("no duskfs mount is running")
 
+// ErrWhich: several mounts are running and nothing says which one is meant.
+var ErrWhich = errors.New("several mounts are running, say which one")
+
 // API is what a daemon can be asked. All methods are safe for concurrent use.
 type API interface {
 	// Status tells how the mount stands. It costs no request to the service.

@@ -187,7 +187,6 @@ func TestWhatAKilledDaemonLeftIsCleared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leave(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +207,6 @@ func TestAKilledDaemonsMountpointCanBeTakenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leave(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}

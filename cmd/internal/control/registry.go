@@ -36,19 +36,20 @@ func NewRegistry(stateDir string) Registry { return Registry{state: stateDir} }
 
 func (r Registry) dir() string { return filepath.Join(r.state, "run") }
 
-// id is the file name that stands for a mountpoint.
-func id(mount string) string {
+// ID is a short name that stands for a mountpoint in file names.
+func ID(mount string) string {
 	sum := sha256.Sum256([]byte(mount))
 	return hex.EncodeToString(sum[:8])
 }
 
 // Listen registers a mountpoint and listens on its socket. A mountpoint that another daemon serves
-// fails. What a daemon that was killed left behind is replaced. Undo with the function returned.
+// fails. What a daemon that was killed left behind is replaced. The function returned takes the mount
+// out of the registry; the listener is the caller's to close.
 func (r Registry) Listen(ctx context.Context, mount string, drives []string) (net.Listener, func(), error) {
 	if err := privateDir(r.dir()); err != nil {
 		return nil, nil, err
 	}
-	record := filepath.Join(r.dir(), id(mount)+".json")
+	record := filepath.Join(r.dir(), ID(mount)+".json")
 	if old, err := readRecord(record); err == nil {
 		if answers(ctx, old) {
 			return nil, nil, fmt.Errorf("%s is mounted already (process %d); `duskfs unmount %s` ends that", mount, old.PID, mount)
@@ -66,6 +67,10 @@ func (r Registry) Listen(ctx context.Context, mount string, drives []string) (ne
 	l, err := lc.Listen(ctx, "unix", socket)
 	if err != nil {
 		return nil, nil, fmt.Errorf("control socket: %w", err)
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		// By the time the listener is closed the name may be that of the next daemon.
+		u.SetUnlinkOnClose(false)
 	}
 	if err := os.Chmod(socket, 0o600); err != nil {
 		_ = l.Close() // the first error counts
@@ -89,13 +94,13 @@ func (r Registry) socketPath(mount string) (string, error) {
 	if runtime.GOOS != "linux" {
 		limit = 103
 	}
-	name := id(mount) + ".sock"
+	name := ID(mount) + ".sock"
 	p := filepath.Join(r.dir(), name)
 	if len(p) <= limit {
 		return p, nil
 	}
 	// Two state folders may hold the same mountpoint one after the other; the name tells them apart.
-	name = id(r.state+"\x00"+mount) + ".sock"
+	name = ID(r.state+"\x00"+mount) + ".sock"
 	base := os.Getenv("XDG_RUNTIME_DIR")
 	if base == "" || !filepath.IsAbs(base) || len(base) > limit-40 {
 		base = filepath.Join(os.TempDir(), fmt.Sprintf("duskfs-%d", os.Getuid()))
@@ -197,7 +202,7 @@ func (r Registry) List(ctx context.Context) ([]Record, error) {
 
 // Find returns the mount that holds a path; with an empty path, the one that holds the working
 // directory work, else the only one there is. It fails with ErrNoDaemon, wrapped in a sentence
-// that says what to do.
+// that says what to do, or with ErrWhich.
 func (r Registry) Find(ctx context.Context, path, work string) (Record, error) {
 	live, err := r.List(ctx)
 	if err != nil {
@@ -222,7 +227,7 @@ func (r Registry) Find(ctx context.Context, path, work string) (Record, error) {
 	for _, rec := range live {
 		all = append(all, rec.Mount)
 	}
-	return Record{}, fmt.Errorf("%d mounts are running, say which one: %s", len(live), strings.Join(all, ", "))
+	return Record{}, fmt.Errorf("%w: %s", ErrWhich, strings.Join(all, ", "))
 }
 
 // holder returns the record with the longest mountpoint that contains path.

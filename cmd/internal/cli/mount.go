@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/duskfs/duskfs/cmd/internal/config"
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/cmd/internal/daemon"
+	"github.com/duskfs/duskfs/graph/rest"
+)
+
+func (a *app) mountCommand() *cobra.Command {
+	var background, detached bool
+	c := &cobra.Command{
+		Use: "mount [DRIVE...] [MOUNTPOINT]", Short: "Mount drives at an empty folder",
+		Long: `Mounts drives at an empty folder. One drive fills the folder; several appear as folders in it.
+Without arguments: what the configuration names. Runs until Ctrl-C or ` + "`duskfs unmount`" + `; unsent
+changes are kept.
+
+DRIVE is one of
+  me                             your OneDrive (that of auth.user, for sign-in as an application)
+  user:NAME@EXAMPLE.COM          the OneDrive of a person
+  site:HOST:/PATH[#LIBRARY]      a library of a SharePoint site
+  group:ID                       the library of a group
+  drive:ID                       any drive, by its id`,
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.mountArgs(args); err != nil {
+				return err
+			}
+			if background && !detached {
+				return a.mountBackground(c.Context())
+			}
+			return a.mount(c.Context(), detached)
+		},
+	}
+	c.Flags().BoolVar(&background, "background", false, "return when the mount is ready, and go on in the background")
+	c.Flags().BoolVar(&detached, "detached", false, "")
+	_ = c.Flags().MarkHidden("detached") // it exists: the line above made it
+	a.setting(c, false, "read-only", "read-only", "", "refuse every change")
+	a.setting(c, false, "flush.at", "flush-at", "TIMES", "send changes at these times of day, such as 18:00")
+	a.setting(c, false, "refresh.every", "refresh-every", "TIME", "how often to ask for remote changes, such as 5m")
+	return c
+}
+
+// mountArgs sorts arguments into drives and mountpoint. The last one is the mountpoint, unless it
+// is alone, has the form of a drive, and the configuration names a mountpoint.
+func (a *app) mountArgs(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	drives, point := args[:len(args)-1], args[len(args)-1]
+	if len(args) == 1 {
+		if _, err := rest.ParseSpec(point); err == nil {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if cfg.Mountpoint != "" {
+				drives, point = args, ""
+			} else if len(cfg.Drives) == 0 {
+				return usage("there is no mountpoint: `duskfs mount %s MOUNTPOINT`", point)
+			}
+		}
+	}
+	for _, d := range drives {
+		if strings.ContainsAny(d, ",\n") {
+			return usage("%q names no drive", d)
+		}
+	}
+	if len(drives) > 0 {
+		a.flags["drives"] = config.Flag{Value: strings.Join(drives, "\n"), Name: "argument DRIVE"}
+	}
+	if point != "" {
+		a.flags["mountpoint"] = config.Flag{Value: point, Name: "argument MOUNTPOINT"}
+	}
+	return nil
+}
+
+// mount serves a mount in this process until it ends.
+func (a *app) mount(ctx context.Context, detached bool) error {
+	var tell *daemon.Reporter
+	if detached {
+		tell = daemon.NewReporter()
+	}
+	err := a.serve(ctx, tell)
+	if tell != nil && err != nil {
+		tell.Failed(err, statusOf(err) == exitUsage)
+	}
+	return err
+}
+
+func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	var log io.Writer = a.Err
+	ready := a.sayReady
+	if tell != nil {
+		file, err := daemon.LogFile(cfg.StateDir, cfg.Mountpoint)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = file.Close() }() // nobody is left to be told
+		log, ready = file, tell.Ready
+	}
+	return daemon.Run(ctx, daemon.Options{
+		Config: cfg, Version: version(), Log: daemon.NewLog(log, cfg.LogLevel), Ready: ready,
+	})
+}
+
+func (a *app) sayReady(r daemon.Ready) {
+	if r.Offline {
+		fmt.Fprintln(a.Err, "offline: showing what was last known; changes are kept until there is a network")
+	}
+	fmt.Fprintf(a.Err, "%s mounted at %s; Ctrl-C unmounts\n", strings.Join(r.Drives, ", "), r.Mount)
+}
+
+// mountBackground starts a daemon and returns when its mount is ready.
+func (a *app) mountBackground(ctx context.Context) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	if cfg.Mountpoint == "" || len(cfg.Drives) == 0 {
+		return usage("name drives and a mountpoint: `duskfs mount DRIVE... MOUNTPOINT`")
+	}
+	if err := daemon.PrepareState(cfg.StateDir); err != nil {
+		return err
+	}
+	args := slices.Clone(a.args)
+	at := slices.Index(args, "--")
+	if at < 0 {
+		at = len(args)
+	}
+	args = slices.Insert(args, at, "--detached")
+	ready, isUsage, err := daemon.Background(ctx, args, a.Environ, a.Work, daemon.LogPath(cfg.StateDir, cfg.Mountpoint))
+	var told *control.Failure
+	switch {
+	case err != nil && isUsage && errors.As(err, &told):
+		return usage("%s", told.Message)
+	case err != nil:
+		return err
+	}
+	if ready.Offline {
+		fmt.Fprintln(a.Err, "offline: showing what was last known; changes are kept until there is a network")
+	}
+	_, err = fmt.Fprintf(a.Out, "%s mounted at %s\n", strings.Join(ready.Drives, ", "), ready.Mount)
+	return err
+}

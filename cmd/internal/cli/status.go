@@ -1,0 +1,145 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/duskfs/duskfs/cmd/internal/control"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "status [PATH]", Short: "Show unsent work, conflicts, sign-in and cache", Args: atMost(1),
+		Long: `Shows how the mount that holds PATH stands; without PATH, every mount that runs.
+
+Exit status: 0 all is well (unsent changes are), 3 something wants attention, 10 no mount is
+running, 11 sign-in needed.`,
+		RunE: func(c *cobra.Command, args []string) error { return a.status(c.Context(), first(args)) },
+	}
+	a.jsonFlag(c)
+	return c
+}
+
+func (a *app) status(ctx context.Context, path string) error {
+	mounts, err := a.daemons(ctx, path)
+	if err != nil {
+		return err
+	}
+	worst := exitDone
+	for i, d := range mounts {
+		s, err := d.Status(ctx)
+		if errors.Is(err, control.ErrNoDaemon) && len(mounts) > 1 {
+			continue // it ended between the look and the question
+		}
+		if err != nil {
+			return err
+		}
+		if a.json {
+			err = a.printJSON(s)
+		} else {
+			if i > 0 {
+				fmt.Fprintln(a.Out)
+			}
+			err = writeStatus(a.Out, s)
+		}
+		if err != nil {
+			return err
+		}
+		switch {
+		case s.Auth.State == "needed":
+			worst = exitSignIn
+		case !s.Well() && worst == exitDone:
+			worst = exitInPart
+		}
+	}
+	if worst != exitDone {
+		return &outcome{status: worst}
+	}
+	return nil
+}
+
+// daemons finds the mount that holds a path; an empty path means all.
+func (a *app) daemons(ctx context.Context, path string) ([]*control.Client, error) {
+	if path != "" {
+		d, err := a.daemon(ctx, path)
+		return []*control.Client{d}, err
+	}
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	live, err := control.NewRegistry(cfg.StateDir).List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(live) == 0 {
+		return nil, fmt.Errorf("%w: start one with `duskfs mount`", control.ErrNoDaemon)
+	}
+	var all []*control.Client
+	for _, rec := range live {
+		all = append(all, control.NewClient(rec.Mount, rec.Socket))
+	}
+	return all, nil
+}
+
+// writeStatus prints a status for people.
+func writeStatus(w io.Writer, s control.Status) error {
+	p := &printer{w: w}
+	p.line("%s", s.Mount)
+	for _, d := range s.Drives {
+		note := ""
+		if d.ReadOnly {
+			note = ", read-only"
+		}
+		if !d.Enumerated && !d.ReadOnly {
+			note += ", not read to its end yet"
+		}
+		p.line("  drive      %s (%s%s)", d.Name, d.Drive, note)
+	}
+	if s.Pending.Items == 0 {
+		p.line("  pending    nothing: all changes are sent")
+	} else {
+		p.line("  pending    %s, %s, oldest %s", count(s.Pending.Items, "change"), size(s.Pending.Bytes), ago(s.Pending.Oldest))
+	}
+	if s.LocalOnly > 0 {
+		p.line("  local only %s never sent (.DS_Store, ~$x, …)", count(s.LocalOnly, "item"))
+	}
+	for _, d := range s.Deferred {
+		p.line("  deferred   %s: %s", d.Path, d.Reason)
+	}
+	for _, c := range s.Conflicts {
+		p.line("  conflict   %s: %s", c.Path, c.Text)
+	}
+	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
+	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
+	next := "only when asked"
+	if s.Flush.Next != nil {
+		next = "next " + s.Flush.Next.Local().Format("Mon 15:04")
+	}
+	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), next, because(s.Flush.Error))
+	p.line("  cache      %s in %s", size(s.Cache.Bytes), s.Cache.Dir)
+	return p.err
+}
+
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+// printer remembers the first error of several writes.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}

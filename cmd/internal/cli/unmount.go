@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/fs/fusemount"
+)
+
+func (a *app) unmountCommand() *cobra.Command {
+	var send bool
+	c := &cobra.Command{
+		Use: "unmount [MOUNTPOINT]", Aliases: []string{"umount"}, Short: "End a mount; unsent changes are kept", Args: atMost(1),
+		Long: `Ends a mount. Changes that were not sent are kept and are there again at the next mount. A mount
+whose daemon was killed is cleared.`,
+		RunE: func(c *cobra.Command, args []string) error { return a.unmount(c.Context(), first(args), send) },
+	}
+	c.Flags().BoolVar(&send, "flush", false, "send all changes first; the mount stays if that fails")
+	return c
+}
+
+func (a *app) unmount(ctx context.Context, path string, send bool) error {
+	d, err := a.daemon(ctx, path)
+	if errors.Is(err, control.ErrNoDaemon) && path != "" {
+		if cleared, cerr := fusemount.Clear(a.lexical(path)); cleared || cerr != nil {
+			if cerr == nil {
+				fmt.Fprintf(a.Err, "cleared what a daemon that was killed had left at %s\n", path)
+			}
+			return cerr
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if path != "" && a.abs(path) != d.Mount() {
+		return usage("%s is no mountpoint; it lies in the mount at %s", path, d.Mount())
+	}
+	if send {
+		if err := a.flush(ctx, d, control.FlushRequest{}); err != nil {
+			fmt.Fprintf(a.Err, "%s stays mounted, since not everything was sent\n", d.Mount())
+			return err
+		}
+	}
+	return d.Unmount(ctx)
+}

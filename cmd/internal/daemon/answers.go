@@ -1,0 +1,173 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// answers is what the daemon says to who asks through its socket.
+type answers struct{ m *mount }
+
+var _ control.API = (*answers)(nil)
+
+// Unmount implements control.API. The server answers the peer when the mount is gone.
+func (a *answers) Unmount(context.Context) error {
+	a.m.askToStop()
+	return nil
+}
+
+// Refresh implements control.API.
+func (a *answers) Refresh(ctx context.Context) (flush.RefreshResult, error) {
+	return a.m.engine.Refresh(ctx)
+}
+
+// Flush implements control.API.
+func (a *answers) Flush(ctx context.Context, r control.FlushRequest, progress func(flush.Progress)) (flush.Result, error) {
+	req := flush.Request{DryRun: r.DryRun, AllowDeletes: r.AllowDeletes, Progress: progress}
+	if a.m.cfg.ReadOnly {
+		return flush.Result{}, fmt.Errorf("%s: %w: there is nothing to send", a.m.point, flush.ErrReadOnly)
+	}
+	for _, p := range r.Paths {
+		paths, err := a.m.locate(p)
+		if err != nil {
+			return flush.Result{}, err
+		}
+		req.Paths = append(req.Paths, paths...)
+	}
+	return a.m.engine.Flush(ctx, req)
+}
+
+// locate finds drive and path of an absolute path below the mountpoint. The mountpoint of several
+// drives stands for all of them.
+func (m *mount) locate(p string) ([]flush.Path, error) {
+	rel, err := filepath.Rel(m.point, p)
+	if err != nil || !filepath.IsLocal(rel) {
+		return nil, fmt.Errorf("%s is not below %s", p, m.point)
+	}
+	rel = path.Join("/", filepath.ToSlash(rel))
+	if len(m.drives) == 1 {
+		return []flush.Path{{Drive: m.drives[0].info.Num, Path: rel}}, nil
+	}
+	name, rest, _ := strings.Cut(strings.TrimPrefix(rel, "/"), "/")
+	var found []flush.Path
+	for _, d := range m.drives {
+		if name == "" || name == d.name {
+			found = append(found, flush.Path{Drive: d.info.Num, Path: path.Join("/", rest)})
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("%s: there is no drive %q in this mount", p, name)
+	}
+	return found, nil
+}
+
+// outside is where people see a path of a drive.
+func (m *mount) outside(d drive, p string) string {
+	if len(m.drives) == 1 {
+		return filepath.Join(m.point, p)
+	}
+	return filepath.Join(m.point, d.name, p)
+}
+
+// Status implements control.API.
+func (a *answers) Status(context.Context) (control.Status, error) {
+	m := a.m
+	st := m.engine.Status()
+	s := control.Status{
+		Mount: m.point, Drives: []control.Drive{}, Deferred: []control.Deferred{}, Conflicts: []control.Conflict{},
+		Cache:   control.Cache{Dir: m.account.dir},
+		Auth:    m.account.auth(),
+		Refresh: control.Refresh{State: "idle"},
+		Flush:   control.Flush{State: "idle", Next: moment(st.Next)},
+	}
+	used, err := m.store.Content().Used()
+	if err != nil {
+		return s, fmt.Errorf("status: %w", err)
+	}
+	s.Cache.Bytes = used
+	for _, d := range m.drives {
+		for _, ds := range st.Drives {
+			if ds.Drive == d.info.Num {
+				m.addDrive(&s, d, ds)
+			}
+		}
+	}
+	return s, nil
+}
+
+// addDrive adds one drive to a status.
+func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
+	s.Drives = append(s.Drives, control.Drive{
+		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
+		ReadOnly: ds.ReadOnly, Enumerated: ds.Enumerated, Error: ds.Error,
+	})
+	p := ds.Pending
+	s.Pending.Items += p.Items
+	s.Pending.Bytes += p.Bytes
+	s.Pending.Oldest = earlier(s.Pending.Oldest, moment(p.Oldest))
+	s.LocalOnly += p.LocalOnly
+	for _, x := range p.Deferred {
+		s.Deferred = append(s.Deferred, control.Deferred{
+			Path: m.outside(d, x.Path), Kind: x.Kind, Reason: x.Reason, At: x.At.UTC(), Tries: x.Tries, Next: moment(x.Next),
+		})
+	}
+	for _, c := range ds.Conflicts {
+		s.Conflicts = append(s.Conflicts, control.Conflict{Path: m.outside(d, c.Path), Kind: c.Kind, Text: c.Text, At: c.At.UTC()})
+	}
+	s.Refresh.Last = earlierOrSet(len(s.Drives) == 1, s.Refresh.Last, moment(ds.LastRefresh))
+	if ds.LastFlush != nil {
+		s.Flush.Last = later(s.Flush.Last, moment(ds.LastFlush.Ended))
+		if ds.LastFlush.Error != "" {
+			s.Flush.State, s.Flush.Error = "failing", ds.LastFlush.Error
+		}
+	}
+	if ds.Error != "" {
+		s.Refresh.State, s.Refresh.Error = "failing", ds.Error
+		if ds.Kind == graph.SignIn {
+			s.Auth.State, s.Auth.Error = "needed", ds.Error
+		}
+		if ds.Kind == graph.Offline && s.Auth.State != "needed" && s.Auth.State != "ok" {
+			s.Auth.State = "offline"
+		}
+	}
+	switch ds.State {
+	case flush.Refreshing:
+		s.Refresh.State = "running"
+	case flush.Flushing:
+		s.Flush.State = "running"
+	}
+}
+
+func earlier(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.Before(*a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b *time.Time) *time.Time {
+	if a == nil || b != nil && b.After(*a) {
+		return b
+	}
+	return a
+}
+
+// earlierOrSet keeps the earliest of several: a mount was refreshed when its last drive was, and
+// never if one of them never was.
+func earlierOrSet(isFirst bool, a, b *time.Time) *time.Time {
+	if isFirst {
+		return b
+	}
+	if a == nil || b == nil {
+		return nil
+	}
+	return earlier(a, b)
+}

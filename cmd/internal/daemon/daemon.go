@@ -1,0 +1,330 @@
+// Package daemon runs one mount: it signs in, finds the drives, opens the store of the account,
+// and puts file system, kernel connection, flush engine and control socket together. It owns the
+// order in which they start and stop.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cmd/internal/config"
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/fs"
+	"github.com/duskfs/duskfs/fs/fusemount"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/rest"
+)
+
+// Ready says that a mount is up.
+type Ready struct {
+	Mount  string   `json:"mount"`
+	Drives []string `json:"drives"` // as people see them
+	// Offline: the service is out of reach, and the drives are shown as they were last known.
+	Offline bool `json:"offline"`
+}
+
+// Options of a mount.
+type Options struct {
+	Config  *config.Config
+	Version string       // of the program
+	Log     *slog.Logger // where the daemon reports
+	// Ready is called once, when programs can use the mount. May be nil.
+	Ready func(Ready)
+}
+
+// Run mounts what the configuration names and serves it until ctx ends, somebody asks for it
+// through the control socket, or the kernel ends the mount. Unsent changes are kept. The error of
+// a start that failed says in one line what to do; its kind is graph.SignIn if the credential was
+// refused.
+func Run(ctx context.Context, o Options) error {
+	syscall.Umask(0o077) // badger makes its files 0666
+	m := &mount{cfg: o.Config, log: o.Log, stop: make(chan struct{})}
+	if err := m.start(ctx, o); err != nil {
+		if also := m.takeDown(); also != nil {
+			m.log.Warn("taking down a mount that did not start", "err", also)
+		}
+		m.farewell(err)
+		return err
+	}
+	if o.Ready != nil {
+		o.Ready(m.ready())
+	}
+	var why string
+	select {
+	case <-ctx.Done():
+		why = "interrupted"
+	case <-m.stop:
+		why = "asked to"
+	case <-m.kernel.Done():
+		why = "unmounted by somebody else"
+	}
+	m.log.Info("stopping", "mount", m.point, "why", why)
+	err := m.takeDown()
+	m.farewell(err)
+	return err
+}
+
+// unmountWait is how long programs that still use a mount are waited for when it ends.
+const unmountWait = 10 * time.Second
+
+// mount is one mount and everything that keeps it. Its fields are set by start, in this order, and
+// taken down by takeDown in the other one.
+type mount struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	point   string // mountpoint, absolute and free of links
+	account *Account
+	store   *cache.Store
+	drives  []drive
+	offline bool
+
+	listener   net.Listener // of the control socket
+	unregister func()
+	engine     *flush.Engine
+	cancel     context.CancelFunc // ends the engine
+	running    sync.WaitGroup     // the engine
+	files      *fs.FS
+	kernel     *fusemount.Mount
+	control    *control.Server
+
+	stop     chan struct{} // closed when somebody asks for the end
+	stopOnce sync.Once
+}
+
+// drive is one drive of the mount.
+type drive struct {
+	spec    rest.Spec
+	name    string // of its folder, and in messages
+	info    cache.DriveInfo
+	service graph.Service
+}
+
+func (m *mount) start(ctx context.Context, o Options) (err error) {
+	cfg := m.cfg
+	if err := m.check(); err != nil {
+		return err
+	}
+	if m.account, err = Connect(cfg, o.Version, o.Log); err != nil {
+		return err
+	}
+	dir := m.account.dir
+	if m.store, err = openStore(dir, cfg, o.Log); err != nil {
+		return err
+	}
+	if err := m.store.Note(m.point); err != nil {
+		return err
+	}
+	if err := m.find(ctx, dir); err != nil {
+		return err
+	}
+	var specs []string
+	for _, d := range m.drives {
+		specs = append(specs, d.spec.String())
+	}
+	m.listener, m.unregister, err = control.NewRegistry(cfg.StateDir).Listen(ctx, m.point, specs)
+	if err != nil {
+		return err
+	}
+	m.engine = m.newEngine()
+	if m.files, err = m.newFiles(); err != nil {
+		return err
+	}
+	m.kernel, err = fusemount.New(ctx, fusemount.Options{FS: m.files, Mountpoint: m.point, Logger: m.log})
+	if err != nil {
+		return err
+	}
+	engineCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	m.running.Go(func() {
+		if err := m.engine.Run(engineCtx); err != nil {
+			m.log.Error("flush engine", "err", err)
+		}
+	})
+	m.control = control.Serve(m.listener, &answers{m}, m.log)
+	return nil
+}
+
+// check looks for what a person can get wrong before anything is touched.
+func (m *mount) check() error {
+	if len(m.cfg.Drives) == 0 {
+		return &config.Error{What: "no drive is named: `duskfs mount DRIVE... MOUNTPOINT`, or set drives in the configuration"}
+	}
+	if m.cfg.Mountpoint == "" {
+		return &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
+	}
+	if err := PrepareState(m.cfg.StateDir); err != nil {
+		return err
+	}
+	point, err := mountpoint(m.cfg)
+	m.point = point
+	return err
+}
+
+func openStore(dir string, cfg *config.Config, log *slog.Logger) (*cache.Store, error) {
+	s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Logger: log})
+	var used *cache.InUseError
+	if errors.As(err, &used) {
+		where := ""
+		if used.Note != "" {
+			where = " for " + used.Note
+		}
+		return nil, fmt.Errorf("this account is in use by process %d%s: name all drives in one `duskfs mount`, or unmount that first", used.PID, where)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func (m *mount) newEngine() *flush.Engine {
+	o := flush.Options{
+		Store: m.store, Schedule: m.cfg.FlushAt, Poll: m.cfg.RefreshEvery, Logger: m.log,
+		Writeback: func(ino cache.Ino) { m.kernel.Writeback(ino) },
+	}
+	for _, d := range m.drives {
+		o.Drives = append(o.Drives, flush.Drive{Num: d.info.Num, Name: d.name, ReadOnly: m.cfg.ReadOnly, Service: d.service})
+	}
+	return flush.New(o)
+}
+
+func (m *mount) newFiles() (*fs.FS, error) {
+	o := fs.Options{
+		Tree: m.store.Tree(), Content: m.store.Content(), Sync: m.store.Sync,
+		UID: uint32(syscall.Getuid()), GID: uint32(syscall.Getgid()),
+		WantRefresh: m.engine.Want, Logger: m.log,
+	}
+	for _, d := range m.drives {
+		o.Drives = append(o.Drives, fs.Drive{
+			Info: d.info, Name: d.name, ReadOnly: m.cfg.ReadOnly,
+			Remote: remote{Service: d.service, engine: m.engine},
+			Space:  m.space(d.info.Num),
+		})
+	}
+	return fs.New(o)
+}
+
+// space tells the file system what is left in a drive.
+func (m *mount) space(n cache.DriveNum) func() (graph.Quota, int64) {
+	return func() (graph.Quota, int64) {
+		info, err := m.store.Drive(n)
+		if err != nil {
+			return graph.Quota{}, 0
+		}
+		p, err := m.store.Outbox(n).Pending()
+		if err != nil {
+			return info.Drive.Quota, 0
+		}
+		return info.Drive.Quota, p.Bytes
+	}
+}
+
+// remote is a drive as the file system needs it.
+type remote struct {
+	graph.Service
+	engine *flush.Engine
+}
+
+// List asks the engine, which alone applies what the service says.
+func (r remote) List(ctx context.Context, folder cache.Ino) error { return r.engine.List(ctx, folder) }
+
+func (m *mount) ready() Ready {
+	r := Ready{Mount: m.point, Offline: m.offline}
+	for _, d := range m.drives {
+		r.Drives = append(r.Drives, d.name)
+	}
+	return r
+}
+
+// askToStop makes Run go on to its end.
+func (m *mount) askToStop() { m.stopOnce.Do(func() { close(m.stop) }) }
+
+// takeDown ends what start began, as far as it got, all but the socket: whoever asked for the end
+// is waiting there.
+func (m *mount) takeDown() error {
+	var errs []error
+	if m.control != nil {
+		m.control.Stop()
+	}
+	if m.cancel != nil {
+		m.cancel()
+		m.running.Wait()
+	}
+	if m.kernel != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), unmountWait)
+		errs = append(errs, m.kernel.Unmount(ctx))
+		cancel()
+	}
+	if m.files != nil {
+		errs = append(errs, m.files.Close())
+	}
+	if m.store != nil {
+		errs = append(errs, m.store.Sync(), m.store.Close())
+	}
+	if m.account != nil {
+		m.account.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// farewell takes the mount out of the registry, so that the next one finds the place free, and then
+// answers who waits for the end.
+func (m *mount) farewell(result error) {
+	if m.listener == nil {
+		return
+	}
+	m.unregister()
+	if m.control != nil {
+		m.control.Close(result)
+		return
+	}
+	_ = m.listener.Close() // nobody was served
+}
+
+// folderNames gives each drive the name of its folder: unlike each other in any letter case.
+func folderNames(specs []rest.Spec, drives []graph.Drive) []string {
+	var names []string
+	taken := map[string]bool{}
+	for i, d := range drives {
+		base := d.Name
+		switch {
+		case specs[i].Where == rest.Me:
+			base = "OneDrive"
+		case specs[i].Where == rest.User && d.Owner != "":
+			base = d.Owner
+		}
+		base = strings.Trim(strings.Map(func(r rune) rune {
+			if r == '/' || r < ' ' {
+				return '-'
+			}
+			return r
+		}, base), " .")
+		if base == "" {
+			base = "Drive"
+		}
+		name := base
+		for n := 2; taken[strings.ToLower(name)]; n++ {
+			name = fmt.Sprintf("%s (%d)", base, n)
+		}
+		taken[strings.ToLower(name)] = true
+		names = append(names, name)
+	}
+	return names
+}
+
+// moment gives a time for JSON: null if it never was.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}

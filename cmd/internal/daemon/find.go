@@ -1,0 +1,136 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/rest"
+)
+
+// knownWait is how long the service is asked about a drive that is known already, before the mount
+// goes on with what is known. A drive seen for the first time is waited for longer.
+const (
+	knownWait = 10 * time.Second
+	firstWait = 2 * time.Minute
+)
+
+// book remembers which drive a name meant the last time, so that a known drive can be mounted
+// without a network.
+type book struct {
+	file string
+	ids  map[string]graph.DriveID // by what was typed and, for me, by whom it meant
+}
+
+func openBook(dir string) *book {
+	b := &book{file: filepath.Join(dir, "names.json"), ids: map[string]graph.DriveID{}}
+	if text, err := os.ReadFile(b.file); err == nil {
+		_ = json.Unmarshal(text, &b.ids) // it only saves a question: what cannot be read is asked again
+	}
+	return b
+}
+
+func (b *book) set(spec string, id graph.DriveID) error {
+	if b.ids[spec] == id {
+		return nil
+	}
+	b.ids[spec] = id
+	text, err := json.Marshal(b.ids)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.file+".new", text, 0o600); err != nil {
+		return fmt.Errorf("remember the names of drives: %w", err)
+	}
+	return os.Rename(b.file+".new", b.file)
+}
+
+// find looks up the drives to mount and makes them known to the store. A drive that is known is
+// mounted even if the service is out of reach.
+func (m *mount) find(ctx context.Context, dir string) error {
+	known, err := m.store.Drives()
+	if err != nil {
+		return err
+	}
+	names := openBook(dir)
+	var described []graph.Drive
+	for _, spec := range m.cfg.Drives {
+		if spec.Where == rest.SharePoint {
+			return errors.New("mounting all of SharePoint at once is not possible yet: name the sites one by one (`duskfs drives` lists them)")
+		}
+		info, err := m.findOne(ctx, spec, names, known)
+		if err != nil {
+			return err
+		}
+		for _, d := range m.drives {
+			if d.info.Num == info.Num {
+				return fmt.Errorf("%s and %s are the same drive: name it once", d.spec, spec)
+			}
+		}
+		m.drives = append(m.drives, drive{spec: spec, info: info, service: m.account.client.Drive(info.Drive.ID)})
+		described = append(described, info.Drive)
+	}
+	for i, name := range folderNames(m.cfg.Drives, described) {
+		m.drives[i].name = name
+	}
+	return nil
+}
+
+func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known []cache.DriveInfo) (cache.DriveInfo, error) {
+	key := spec.String()
+	if spec.Where == rest.Me {
+		key += ":" + m.cfg.User
+	}
+	var before *cache.DriveInfo
+	for i, k := range known {
+		if id, ok := names.ids[key]; ok && graph.SameDrive(id, k.Drive.ID) {
+			before = &known[i]
+		}
+	}
+	wait := firstWait
+	if before != nil {
+		wait = knownWait
+	}
+	asking, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	d, root, err := m.ask(asking, spec)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return cache.DriveInfo{}, ctx.Err()
+	case before != nil && outOfReach(err):
+		m.offline = true
+		m.log.Warn("the service is out of reach; the drive is shown as last known", "drive", spec.String(), "err", err)
+		return *before, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return cache.DriveInfo{}, &graph.Error{Op: "find", Item: spec.String(), Kind: graph.Offline, Message: "the service did not answer in time; try again when there is a network"}
+	default:
+		return cache.DriveInfo{}, err
+	}
+	info, err := m.store.AddDrive(d, root)
+	if err != nil {
+		return cache.DriveInfo{}, err
+	}
+	return info, names.set(key, d.ID)
+}
+
+func (m *mount) ask(ctx context.Context, spec rest.Spec) (graph.Drive, graph.Item, error) {
+	d, err := m.account.client.Find(ctx, spec)
+	if err != nil {
+		return graph.Drive{}, graph.Item{}, err
+	}
+	root, err := m.account.client.Drive(d.ID).Root(ctx)
+	return d, root, err
+}
+
+// outOfReach reports whether an error says nothing about the drive: the service was not heard.
+func outOfReach(err error) bool {
+	return errors.Is(err, graph.Offline) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.Failed) ||
+		errors.Is(err, graph.Lost) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/duskfs/duskfs/cmd/internal/config"
+	"github.com/duskfs/duskfs/fs/fusemount"
+)
+
+// PrepareState makes the state folder and tries whether it can be written to.
+func PrepareState(dir string) error {
+	advice := func(err error) error {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return fmt.Errorf("the state folder %s cannot be used: %w; mend that, or set state.dir to another", dir, err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return advice(err)
+	}
+	f, err := os.CreateTemp(dir, ".try-")
+	if err != nil {
+		return advice(err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// mountpoint checks where to mount, and returns it in the form that everybody compares.
+func mountpoint(cfg *config.Config) (string, error) {
+	point, err := fusemount.Prepare(cfg.Mountpoint)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(point, cfg.StateDir); err == nil && filepath.IsLocal(rel) {
+		return "", fmt.Errorf("the state folder %s lies in the mountpoint %s: choose another mountpoint", cfg.StateDir, point)
+	}
+	return point, nil
+}
