@@ -59,7 +59,7 @@ type Case struct {
 	NodeDiff Diff
 	// Gone: the item was removed here and that is pending, or sent and not echoed yet.
 	Gone *Gone
-	// Open: some handle holds Node. Sending: a step is under way for it.
+	// Open: some handle holds Node. Sending: a step is under way for Node, or for Holder.
 	Open, Sending bool
 	// LocalHash is the hash of Node's (or, if that is nil, Holder's) bytes, empty if not computed.
 	LocalHash graph.Hash
@@ -69,10 +69,10 @@ type Case struct {
 	Parent *Node
 	// Above are the folders, nearest first, that were removed here and lie between Incoming and
 	// the nearest living folder. Empty if Parent is there. Orphan: even so no living folder was
-	// found; the item is outside of what is known.
+	// found, and no folder on the way up waits in the inbox: the item is outside of what is known.
 	Above  []Gone
 	Orphan bool
-	// Cycle: Incoming's parent is inside Node itself.
+	// Cycle: Incoming's parent is Node itself or inside it.
 	Cycle bool
 
 	// Holder is another node that has the name which Incoming claims.
@@ -98,25 +98,29 @@ const (
 	NeedItem
 	// NeedHash asks for LocalHash, and the case decided again.
 	NeedHash
-	// Add makes a clean node for it at its place.
+	// Add makes a clean node for it at its place. Side says what becomes of a holder.
 	Add
-	// Agree makes it the base of Node; Bytes, Place and ModTime say what Node takes from it.
+	// Agree makes it the base of Node; Bytes, Place and ModTime say what Node takes from it. With
+	// Place, Side says what becomes of a holder, and the folders in Above are restored first.
 	Agree
-	// Split makes Node a new item under the name of a conflict copy, at Node's own place, and Adds
-	// the incoming item beside it.
+	// Split makes Node a new item under the name of a conflict copy, in Node's own folder, and Adds
+	// the incoming item at its place: Side and Above as for Agree.
 	Split
 	// Drop removes Node. Of a folder the clean rest goes; unsent work below stays, and it and the
 	// folders above it lose their bases (they are new items now).
 	Drop
 	// Revive makes Node a new item: it keeps its place and its bytes and loses its base.
 	Revive
-	// Restore forgets the pending deletion and Adds the item, and the folders in Above as well.
+	// Restore forgets the pending deletion, if there is one, and Adds the item, after the folders in
+	// Above, whose deletions are forgotten too. Side says what becomes of a holder.
 	Restore
 	// Forget forgets the deletion: the remote has agreed.
 	Forget
 	// TakeBase makes the incoming item the base of Holder: the same file, or a folder to merge with.
 	TakeBase
-	// Undo puts Node back to where the remote has it (the place of the incoming item).
+	// Undo is for a Cycle: of the folders from Incoming's parent up to Node those that were moved
+	// here go back to the places of their bases, then Node takes the place of the incoming item as
+	// with Agree. ErrStale if none was moved here: then another item of the inbox ends the cycle.
 	Undo
 )
 
@@ -151,7 +155,9 @@ type Ruling struct {
 	Place   bool // with Agree and TakeBase: take the remote's folder and name
 	ModTime bool // take the remote's time
 	Holder  Side
-	// Report, if not empty, is recorded for people: "conflict", "revived", "restored", "undone", …
+	// Report, if not empty, is recorded for people: "conflict" (ours became a copy), "revived" (deleted
+	// there, kept here), "restored" (deleted here, kept there), "moved" (both moved it, ours counts),
+	// "gone" (deleted there, moved here), "undone", "hidden" (a name that cannot be shown).
 	Report string
 }
 
