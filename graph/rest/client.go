@@ -26,6 +26,7 @@ const (
 	DefaultHeaderTimeout = time.Minute
 	DefaultStallTimeout  = time.Minute
 	DefaultPatience      = 20 * time.Minute
+	DefaultFragment      = 10 << 20
 )
 
 // Tokens gives out access tokens; auth.Source is one. Errors of kind Throttled and Offline are
@@ -58,6 +59,9 @@ type Options struct {
 	StallTimeout  time.Duration // without a byte of a body, either way
 	// Patience is how long a call waits in all while the service throttles it.
 	Patience time.Duration
+	// Fragment is how many bytes of an upload go in one request, rounded to what the service takes:
+	// a multiple of 320 KiB below 60 MiB.
+	Fragment int64
 }
 
 // Client is Graph as one account sees it. All methods may be called by any number of goroutines.
@@ -123,6 +127,10 @@ func New(o Options) (*Client, error) {
 	orTime(&o.HeaderTimeout, DefaultHeaderTimeout)
 	orTime(&o.StallTimeout, DefaultStallTimeout)
 	orTime(&o.Patience, DefaultPatience)
+	if o.Fragment <= 0 {
+		o.Fragment = DefaultFragment
+	}
+	o.Fragment = min(max(o.Fragment/fragmentUnit, 1), maxFragmentUnits) * fragmentUnit
 	return &Client{
 		opts:      o,
 		root:      "https://" + strings.ToLower(u.Host),

@@ -37,7 +37,7 @@ func in(t *testing.T, o graphtest.Options, shape func(*rest.Options), f func(w *
 	synctest.Test(t, func(t *testing.T) {
 		s := graphtest.Start(t, o)
 		w := &world{Server: s, t: t, far: s.Me().Drive(), tokens: &tokens{s: s}, logs: &logs{}}
-		opts := rest.Options{GraphURL: s.GraphURL(), Tokens: w.tokens, Transport: s.Transport(), User: s.Me().UPN, Version: "1.2.3",
+		opts := rest.Options{GraphURL: s.GraphURL(), Tokens: w.tokens, Transport: s.Transport(), User: s.Me().UPN, Version: "1.2.3", Fragment: fragment,
 			Logger: slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 		if shape != nil {
 			shape(&opts)
@@ -213,5 +213,8 @@ func hashOf(b []byte) graph.Hash {
 	h.Write(b)
 	return graph.HashOf(h)
 }
+
+// fragment is the size of fragments in tests: small, to be quick.
+const fragment = 640 << 10
 
 var yesterday = time.Date(1999, 12, 31, 23, 59, 58, 0, time.UTC)

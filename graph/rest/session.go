@@ -16,11 +16,11 @@ import (
 
 const (
 	// fragmentUnit is what every fragment but the last must be a multiple of (graph-facts §6.2).
-	fragmentUnit = 320 << 10
-	fragmentSize = 32 * fragmentUnit // 10 MiB, as the service recommends
-	maxTroubles  = 5                 // fragments in a row that fail without a byte more arriving
-	maxAsks      = 50                // of one session about where it stands
-	cancelTime   = 10 * time.Second  // for deleting a session that is given up
+	fragmentUnit     = 320 << 10
+	maxFragmentUnits = 180              // 56.25 MiB; requests must stay below 60 MiB
+	maxTroubles      = 5                // fragments in a row that fail without a byte more arriving
+	maxAsks          = 50               // of one session about where it stands
+	cancelTime       = 10 * time.Second // for deleting a session that is given up
 )
 
 // errDead says that a session is no more and that nothing was committed by it.
@@ -103,11 +103,7 @@ func (s *session) begin(ctx context.Context) error {
 	k.json = newSession{item}
 	r, err := s.d.c.do(ctx, k)
 	if err != nil {
-		var e *graph.Error
-		if s.u.ID != "" && errors.As(err, &e) && e.Kind == graph.Exist { // Q20
-			e.Kind, e.Message = graph.Locked, "another upload of this file is under way"
-		}
-		return err
+		return s.taken(ctx, err)
 	}
 	var state sessionState
 	if !r.decode(&state) || state.URL == "" {
@@ -123,12 +119,31 @@ func (s *session) begin(ctx context.Context) error {
 	return nil
 }
 
+// taken finds out what a refusal of a name means: a session that somebody left open holds the file
+// and is refused the same way (Q20).
+func (s *session) taken(ctx context.Context, err error) error {
+	var e *graph.Error
+	if !errors.As(err, &e) || e.Kind != graph.Exist {
+		return err
+	}
+	if s.u.ID == "" {
+		if _, look := s.look(ctx, soughtMissing); !errors.Is(look, graph.NotExist) {
+			return err
+		}
+	}
+	e.Kind, e.Message = graph.Locked, "another upload of this file is under way, or was left unfinished"
+	return e
+}
+
 // resume goes on with a session begun earlier, perhaps by another run of the program, or finds
 // that it committed the file.
 func (s *session) resume(ctx context.Context) (graph.Item, error) {
 	if i, done, err := s.ask(ctx, true); done || err != nil {
-		if done || errors.Is(err, errDead) {
+		switch {
+		case done:
 			s.over()
+		case errors.Is(err, errDead):
+			s.cancel(ctx)
 		}
 		return i, err
 	}
@@ -165,8 +180,6 @@ func (s *session) send(ctx context.Context) (graph.Item, error) {
 // later; else it is deleted, as it would hold the file and count against the quota (Q20).
 func (s *session) end(ctx context.Context, err error) (graph.Item, error) {
 	switch {
-	case errors.Is(err, errDead):
-		s.over()
 	case ctx.Err() == nil && (hazy(err) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
 	default:
 		s.cancel(ctx)
@@ -193,25 +206,22 @@ func (s *session) cancel(ctx context.Context) {
 
 // fragmentEnd cuts the next fragment. The last one of an upload that replaces a file is kept
 // small, so that little time passes between the look at the file and the commit.
-func fragmentEnd(pos, size int64, guarded bool) int64 {
+func fragmentEnd(pos, size, most int64, guarded bool) int64 {
 	left := size - pos
-	if !guarded || size <= fragmentSize {
-		if left <= fragmentSize {
-			return size
-		}
-		return pos + fragmentSize
+	if !guarded || size <= most {
+		return pos + min(left, most)
 	}
 	body := (left - 1) / fragmentUnit * fragmentUnit // all but the last fragment
 	if body == 0 {
 		return size
 	}
-	return pos + min(body, fragmentSize)
+	return pos + min(body, most)
 }
 
 // fragment sends the next fragment, and finds out where the session stands if that fails. It is
 // done when the service has made the file.
 func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err error) {
-	end := fragmentEnd(s.pos, s.u.Size, s.u.ID != "")
+	end := fragmentEnd(s.pos, s.u.Size, s.d.c.opts.Fragment, s.u.ID != "")
 	last := end == s.u.Size
 	if last && s.u.ID != "" {
 		if _, err := s.unchanged(ctx); err != nil {
