@@ -8,7 +8,10 @@ import (
 
 // Inbox is the door for receiving: the change feed's place, and what it brought that is not
 // applied yet. One caller at a time.
-type Inbox struct{}
+type Inbox struct {
+	s     *Store
+	drive DriveNum
+}
 
 // Feed is how far a drive's change feed has been received.
 type Feed struct {

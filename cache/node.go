@@ -53,7 +53,8 @@ type Node struct {
 	// Removed: taken out of the tree, kept while it is held open.
 	Removed bool
 
-	// Base is the remote state last agreed on, nil for what the remote has not.
+	// Base is the remote state last agreed on, nil for what the remote has not. A removed or a
+	// local-only node keeps it to know the version of its bytes; the item itself is then a Gone.
 	Base *Base
 	// Seq is the last local change of this node. Outbox.Commit compares it.
 	Seq Seq
@@ -66,6 +67,8 @@ type Node struct {
 	Since time.Time
 	// Deferred says why the last attempt to send this failed, nil if none did.
 	Deferred *Deferral
+
+	left time.Time // when it last left the place of its base; for heirs
 }
 
 // Base is the remote state of a node last agreed on.
@@ -161,6 +164,8 @@ type Gone struct {
 	Seq  Seq
 	// Deferred says why the last attempt to delete it failed.
 	Deferred *Deferral
+
+	left time.Time // when the place of its base was vacated; for heirs
 }
 
 // Deferral says why something could not be sent.

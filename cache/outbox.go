@@ -1,13 +1,17 @@
 package cache
 
 import (
+	"errors"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
 )
 
 // Outbox is the door for sending: what differs from its base, and what became of it.
-type Outbox struct{}
+type Outbox struct {
+	s     *Store
+	drive DriveNum
+}
 
 // Place is a name in a remote folder: Key is the folded name.
 type Place struct {
@@ -44,9 +48,6 @@ type Held struct {
 	Ino  Ino // 0: removed here
 }
 
-// View returns what there is to send.
-func (o *Outbox) View() (View, error) { panic("unbuilt") }
-
 // Attempt is a step under way. It is in the store from Begin until Commit, Forget or Fail, so that
 // after a crash whoever comes next knows what may have happened on the remote.
 type Attempt struct {
@@ -66,31 +67,231 @@ type Attempt struct {
 
 // Begin records that a step starts. ErrStale if the node's sequence is not a.Seq any more or the
 // node is gone: then the plan is old. The node returned is as of that moment.
-func (o *Outbox) Begin(a Attempt) (Node, error) { panic("unbuilt") }
+func (o *Outbox) Begin(a Attempt) (n Node, err error) {
+	err = o.s.update(grows, func(x *tx) error {
+		if n, err = o.current(x, a); err != nil {
+			return err
+		}
+		if a.Started.IsZero() {
+			a.Started = x.now
+		}
+		return x.setStep(o.drive, a)
+	})
+	return n, err
+}
+
+// current returns the node of a step, the zero value for a deletion. ErrStale if the plan is old.
+func (o *Outbox) current(x *tx, a Attempt) (Node, error) {
+	if a.Ino == 0 {
+		g, err := x.gone(o.drive, a.Item)
+		if err == nil && (g == nil || !g.Sent.IsZero() || a.Seq != 0 && g.Seq != a.Seq) {
+			err = ErrStale
+		}
+		return Node{}, err
+	}
+	n, err := x.node(a.Ino)
+	if errors.Is(err, ErrNotExist) {
+		return n, ErrStale
+	}
+	if err != nil {
+		return n, err
+	}
+	if !placed(&n) || n.LocalOnly || n.Seq != a.Seq || itemOf(&n) != a.Item {
+		return n, ErrStale
+	}
+	return n, nil
+}
 
 // Intend updates the record of a step under way (its session, its hash).
-func (o *Outbox) Intend(a Attempt) error { panic("unbuilt") }
+func (o *Outbox) Intend(a Attempt) error {
+	return o.s.update(shrinks, func(x *tx) error { return x.setStep(o.drive, a) })
+}
+
+func (x *tx) setStep(d DriveNum, a Attempt) error {
+	b, err := encodeJSON(a)
+	if err != nil {
+		return err
+	}
+	return x.set(stepKey(d, a.Ino, a.Item), b)
+}
+
+func (x *tx) delStep(d DriveNum, a Attempt) error { return x.del(stepKey(d, a.Ino, a.Item)) }
 
 // Commit records that the remote now has what the step sent, as item. The node becomes clean, or,
 // if it was changed meanwhile, stays dirty against the new base. A node that is gone by now leaves
 // the new base as a pending deletion. The body is marked as being this version if it is unchanged.
-func (o *Outbox) Commit(a Attempt, item graph.Item) (Node, error) { panic("unbuilt") }
+func (o *Outbox) Commit(a Attempt, item graph.Item) (n Node, err error) {
+	err = o.s.update(shrinks, func(x *tx) error {
+		n, err = x.commitStep(o.drive, a, item)
+		return err
+	})
+	return n, err
+}
 
 // Deleted records that a deletion was sent for an item and all below it that was known.
-func (o *Outbox) Deleted(a Attempt) error { panic("unbuilt") }
+func (o *Outbox) Deleted(a Attempt) error {
+	for {
+		more := false
+		err := o.s.update(shrinks, func(x *tx) error {
+			items, err := x.pendingBelow(o.drive, a.Item, partRows)
+			if err != nil {
+				return err
+			}
+			// From the bottom up, so that what is left of a long list is found again.
+			if more = len(items) == partRows; !more {
+				items = append(items, a.Item)
+				if err := x.delStep(o.drive, a); err != nil {
+					return err
+				}
+			}
+			for _, item := range items {
+				g, err := x.gone(o.drive, item)
+				if err != nil {
+					return err
+				}
+				if g == nil {
+					continue
+				}
+				g.Sent, g.Deferred = x.now, nil
+				if err := x.setGone(o.drive, item, g); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// pendingBelow returns up to max pending deletions of what is below an item, each before the
+// folders that it is in.
+func (x *tx) pendingBelow(d DriveNum, item graph.ItemID, max int) ([]graph.ItemID, error) {
+	var found []graph.ItemID
+	seen := map[graph.ItemID]bool{item: true}
+	var walk func(folder graph.ItemID) error
+	walk = func(folder graph.ItemID) error {
+		places, err := x.placesIn(d, folder)
+		if err != nil {
+			return err
+		}
+		for _, id := range places {
+			if seen[id] || len(found) >= max {
+				continue
+			}
+			seen[id] = true
+			g, err := x.gone(d, id)
+			if err != nil {
+				return err
+			}
+			if g == nil || !g.Sent.IsZero() {
+				continue
+			}
+			if g.Base.Dir {
+				if err := walk(id); err != nil {
+					return err
+				}
+			}
+			if len(found) < max {
+				found = append(found, id)
+			}
+		}
+		return nil
+	}
+	return found, walk(item)
+}
+
+// placesIn returns the items whose base place is in a remote folder.
+func (x *tx) placesIn(d DriveNum, folder graph.ItemID) ([]graph.ItemID, error) {
+	var all []graph.ItemID
+	err := x.each(folderPrefix(d, folder), nil, func(_, v []byte) (bool, error) {
+		ids, err := decodeItems(v)
+		all = append(all, ids...)
+		return true, err
+	})
+	return all, err
+}
 
 // Forget records that a step did nothing.
-func (o *Outbox) Forget(a Attempt) error { panic("unbuilt") }
+func (o *Outbox) Forget(a Attempt) error {
+	return o.s.update(shrinks, func(x *tx) error { return x.delStep(o.drive, a) })
+}
 
 // Fail records that a step did nothing and why. The change stays pending.
-func (o *Outbox) Fail(a Attempt, d Deferral) error { panic("unbuilt") }
+func (o *Outbox) Fail(a Attempt, d Deferral) error {
+	d.At, d.Next = plain(d.At), plain(d.Next)
+	return o.s.update(shrinks, func(x *tx) error {
+		if err := x.delStep(o.drive, a); err != nil {
+			return err
+		}
+		if d.At.IsZero() {
+			d.At = x.now
+		}
+		tries := func(before *Deferral) *Deferral {
+			d := d
+			if d.Tries == 0 {
+				d.Tries = 1
+				if before != nil {
+					d.Tries = before.Tries + 1
+				}
+			}
+			return &d
+		}
+		if a.Ino == 0 {
+			g, err := x.gone(o.drive, a.Item)
+			if err != nil || g == nil || !g.Sent.IsZero() {
+				return err
+			}
+			g.Deferred = tries(g.Deferred)
+			return x.setGone(o.drive, a.Item, g)
+		}
+		n, err := x.node(a.Ino)
+		if errors.Is(err, ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n.Deferred = tries(n.Deferred)
+		_, err = x.setNode(n)
+		return err
+	})
+}
 
 // Adopt records that a node whose bytes were compared equals its base after all: it was not sent.
 // ErrStale if it was changed after seq.
-func (o *Outbox) Adopt(ino Ino, seq Seq) error { panic("unbuilt") }
+func (o *Outbox) Adopt(ino Ino, seq Seq) error {
+	return o.s.update(shrinks, func(x *tx) error {
+		n, err := x.node(ino)
+		if errors.Is(err, ErrNotExist) {
+			return ErrStale
+		}
+		if err != nil {
+			return err
+		}
+		if n.Seq != seq || !owns(&n) || n.Dir {
+			return ErrStale
+		}
+		n.Written, n.Deferred = false, nil
+		x.agrees = append(x.agrees, agreement{ino: ino, seq: seq, v: n.Base.Version()})
+		_, err = x.setNode(n)
+		return err
+	})
+}
 
 // Attempts returns the steps that were under way when the last process stopped, or are now.
-func (o *Outbox) Attempts() ([]Attempt, error) { panic("unbuilt") }
+func (o *Outbox) Attempts() (list []Attempt, err error) {
+	err = o.s.view(func(x *tx) error {
+		return x.each(drivePrefix(rowStep, o.drive), nil, func(_, v []byte) (bool, error) {
+			var a Attempt
+			err := decodeJSON(v, &a)
+			list = append(list, a)
+			return true, err
+		})
+	})
+	return list, err
+}
 
 // Pending sums up what a flush would send.
 type Pending struct {
@@ -109,4 +310,59 @@ type Deferred struct {
 }
 
 // Pending counts. It does not walk the tree.
-func (o *Outbox) Pending() (Pending, error) { panic("unbuilt") }
+func (o *Outbox) Pending() (p Pending, err error) {
+	older := func(t time.Time) {
+		if p.Oldest.IsZero() || t.Before(p.Oldest) {
+			p.Oldest = t
+		}
+	}
+	err = o.s.view(func(x *tx) error {
+		var deferred []Ino
+		err := x.each(drivePrefix(rowDirty, o.drive), nil, func(k, v []byte) (bool, error) {
+			r, err := decodeDirty(v)
+			p.Items++
+			p.Bytes += r.Bytes
+			older(r.Since)
+			if r.Deferred {
+				deferred = append(deferred, inoOfKey(k))
+			}
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		for _, ino := range deferred {
+			n, err := x.node(ino)
+			if err != nil {
+				return err
+			}
+			path, err := x.path(ino)
+			if err != nil {
+				return err
+			}
+			if n.Deferred != nil {
+				p.Deferred = append(p.Deferred, Deferred{Path: path, Deferral: *n.Deferred})
+			}
+		}
+		err = x.each(drivePrefix(rowGone, o.drive), nil, func(k, v []byte) (bool, error) {
+			g, err := decodeGone(v)
+			if err != nil || !g.Sent.IsZero() {
+				return true, err
+			}
+			p.Items++
+			p.Deletions++
+			older(g.At)
+			if g.Deferred != nil {
+				p.Deferred = append(p.Deferred, Deferred{Path: g.Path, Deferral: *g.Deferred})
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		c, err := x.readCounts(o.drive)
+		p.LocalOnly = int(c.localOnly)
+		return err
+	})
+	return p, err
+}

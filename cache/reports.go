@@ -1,9 +1,17 @@
 package cache
 
-import "time"
+import (
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+)
 
 // Reports keeps what happened, for people: receipts of flushes and notes about conflicts.
-type Reports struct{}
+type Reports struct {
+	s     *Store
+	drive DriveNum
+}
 
 // Receipt is the record of one flush.
 type Receipt struct {
@@ -28,11 +36,36 @@ type ReceiptStep struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// AddReceipt stores a receipt and gives it its number.
-func (r *Reports) AddReceipt(x Receipt) (Receipt, error) { panic("unbuilt") }
+// AddReceipt stores a receipt and gives it its number. Of the oldest, those beyond some thousands
+// are dropped.
+func (r *Reports) AddReceipt(c Receipt) (Receipt, error) {
+	err := r.s.update(shrinks, func(x *tx) error {
+		var err error
+		if c.Seq, err = x.nextNumber(rowReceipt, r.drive); err != nil {
+			return err
+		}
+		return x.addNumbered(rowReceipt, r.drive, c.Seq, c)
+	})
+	return c, err
+}
 
 // Receipts returns the newest receipts, newest first.
-func (r *Reports) Receipts(max int) ([]Receipt, error) { panic("unbuilt") }
+func (r *Reports) Receipts(max int) (list []Receipt, err error) {
+	err = r.s.view(func(x *tx) error {
+		return x.newest(rowReceipt, r.drive, func(v []byte) (bool, error) {
+			if len(list) >= max {
+				return false, nil
+			}
+			var c Receipt
+			if err := decodeJSON(v, &c); err != nil {
+				return false, err
+			}
+			list = append(list, c)
+			return true, nil
+		})
+	})
+	return list, err
+}
 
 // Report is something that people should know of.
 type Report struct {
@@ -45,7 +78,137 @@ type Report struct {
 }
 
 // Reports returns the newest reports, newest first.
-func (r *Reports) Reports(max int) ([]Report, error) { panic("unbuilt") }
+func (r *Reports) Reports(max int) (list []Report, err error) {
+	err = r.s.view(func(x *tx) error {
+		return x.newest(rowReport, r.drive, func(v []byte) (bool, error) {
+			if len(list) >= max {
+				return false, nil
+			}
+			c, err := decodeReport(v)
+			list = append(list, c)
+			return true, err
+		})
+	})
+	return list, err
+}
 
-// Conflicts returns the conflict reports whose copy still exists.
-func (r *Reports) Conflicts() ([]Report, error) { panic("unbuilt") }
+// Conflicts returns the conflict reports whose copy still exists, with the path that it has now.
+func (r *Reports) Conflicts() (list []Report, err error) {
+	err = r.s.view(func(x *tx) error {
+		err := x.newest(rowReport, r.drive, func(v []byte) (bool, error) {
+			c, err := decodeReport(v)
+			if err == nil && c.Kind == "conflict" {
+				list = append(list, c)
+			}
+			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		alive := list[:0]
+		for _, c := range list {
+			switch path, err := x.path(c.Ino); {
+			case err == nil:
+				c.Path = path
+				alive = append(alive, c)
+			case !errors.Is(err, ErrNotExist):
+				return err
+			}
+		}
+		list = alive
+		return nil
+	})
+	return list, err
+}
+
+// keptNumbered is how many reports and receipts a drive keeps of each.
+const keptNumbered = 5000
+
+// reportDraft is a report to be written when the transaction ends; its path is looked up then.
+type reportDraft struct {
+	drive DriveNum
+	kind  string
+	text  string
+	ino   Ino    // node whose path is shown, 0 if it has none
+	path  string // shown if ino has no path
+}
+
+// storedReport is a Report with all its fields.
+type storedReport struct {
+	Report
+	Node Ino `json:"node"`
+}
+
+func decodeReport(v []byte) (Report, error) {
+	var s storedReport
+	err := decodeJSON(v, &s)
+	s.Ino = s.Node
+	return s.Report, err
+}
+
+func (x *tx) writeReport(d reportDraft) error {
+	path := d.path
+	if d.ino != 0 {
+		switch p, err := x.path(d.ino); {
+		case err == nil:
+			path = p
+		case !errors.Is(err, ErrNotExist):
+			return err
+		}
+	}
+	seq, err := x.nextNumber(rowReport, d.drive)
+	if err != nil {
+		return err
+	}
+	r := storedReport{
+		Report: Report{Seq: seq, At: x.now, Kind: d.kind, Path: path, Text: d.text},
+		Node:   d.ino,
+	}
+	return x.addNumbered(rowReport, d.drive, seq, r)
+}
+
+// nextNumber returns the number after the last row of a kind.
+func (x *tx) nextNumber(kind byte, d DriveNum) (n uint64, err error) {
+	n = 1
+	err = x.backward(kind, d, func(key, _ []byte) (bool, error) {
+		n = uint64(inoOfKey(key)) + 1
+		return false, nil
+	})
+	return n, err
+}
+
+// addNumbered stores a row and drops the one that is too old by now.
+func (x *tx) addNumbered(kind byte, d DriveNum, n uint64, v any) error {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return err
+	}
+	if n > keptNumbered {
+		if err := x.del(numberKey(kind, d, n-keptNumbered)); err != nil {
+			return err
+		}
+	}
+	return x.set(numberKey(kind, d, n), b)
+}
+
+func (x *tx) newest(kind byte, d DriveNum, fn func(v []byte) (bool, error)) error {
+	return x.backward(kind, d, func(_, v []byte) (bool, error) { return fn(v) })
+}
+
+// backward is each from the last row to the first.
+func (x *tx) backward(kind byte, d DriveNum, fn func(key, value []byte) (bool, error)) error {
+	prefix := drivePrefix(kind, d)
+	it := x.t.NewIterator(badger.IteratorOptions{Prefix: prefix, Reverse: true})
+	defer it.Close()
+	for it.Seek(numberKey(kind, d, ^uint64(0))); it.Valid(); it.Next() {
+		more := false
+		err := it.Item().Value(func(v []byte) (err error) {
+			more, err = fn(it.Item().Key(), v)
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}

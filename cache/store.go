@@ -9,12 +9,23 @@
 package cache
 
 import (
-	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
 	"github.com/duskfs/duskfs/cache/content"
-	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
 
@@ -29,11 +40,196 @@ type Options struct {
 }
 
 // Store is the local truth of one account. One process at a time has it open.
-type Store struct{}
+type Store struct {
+	dir     string
+	o       Options
+	log     *slog.Logger
+	db      *badger.DB
+	content *content.Store
+	lock    *lockFile
+	free    func(dir string) (int64, error) // bytes free on the disk
+	events  *events
+	dropped inoSet // bodies that are removed by now, whose rows can go
+	upkeep  upkeep
+
+	// drives is what the rows of the drives say; replaced whole, under mu.
+	drives atomic.Pointer[map[DriveNum]DriveInfo]
+
+	// mu is S: every read-modify-write of rows runs under it. A leaf: nothing is called with it
+	// held that waits, and content never is.
+	mu         sync.Mutex
+	closed     bool
+	inos, seqs lease
+	held       map[Ino]int // handles by node
+}
+
+var errClosed = errors.New("the store is closed")
 
 // Open opens the store in dir, making it if needed. A store that another process has open fails
 // with *InUseError. After an unclean stop it first mends what a crash can leave behind.
-func Open(dir string, o Options) (*Store, error) { panic("unbuilt") }
+func Open(dir string, o Options) (*Store, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		dir: dir, o: o, log: o.Logger, lock: lock, free: freeBytes, events: &events{},
+		held: map[Ino]int{},
+		inos: lease{name: metaInos}, seqs: lease{name: metaSeqs},
+	}
+	s.upkeep.store = s
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.shut())
+	}
+	return s, nil
+}
+
+func (o Options) complete() (Options, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Host == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "" // name.Conflict has a word for it
+		}
+		o.Host, _, _ = strings.Cut(host, ".")
+	}
+	if reflect.ValueOf(o.LocalOnly).IsZero() {
+		l, err := name.NewLocalOnly(name.DefaultLocalOnly())
+		if err != nil {
+			return o, err
+		}
+		o.LocalOnly = l
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o, nil
+}
+
+func (s *Store) open() error {
+	// A full disk would kill the process inside of badger.
+	if err := s.spare(0); err != nil {
+		return err
+	}
+	clean := filepath.Join(s.dir, "clean")
+	_, err := os.Lstat(clean)
+	wasClean := err == nil
+	rows := filepath.Join(s.dir, "rows")
+	if err := os.MkdirAll(rows, 0o700); err != nil {
+		return err
+	}
+	if s.content, err = content.Open(filepath.Join(s.dir, "bodies"), content.Options{FreeFloor: freeFloor}); err != nil {
+		return err
+	}
+	if s.db, err = openRows(rows); err != nil {
+		return err
+	}
+	if err := os.Remove(clean); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	fresh, err := s.load()
+	if err != nil {
+		return err
+	}
+	if fresh {
+		return nil
+	}
+	return s.mend(!wasClean)
+}
+
+// openRows opens badger with the options of reference "low8q": little memory, no wakeups.
+func openRows(dir string) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("the rows in %s cannot be read, they are damaged: %v", dir, p)
+		}
+	}()
+	o := badger.DefaultOptions(dir).
+		WithLogger(nil).
+		WithMemTableSize(8 << 20).
+		WithNumMemtables(2).
+		WithBlockCacheSize(0).
+		WithIndexCacheSize(0).
+		WithValueThreshold(1 << 10).
+		WithCompression(options.None).
+		WithNumCompactors(0).
+		WithNumLevelZeroTables(2).
+		WithNumLevelZeroTablesStall(1000).
+		WithMetricsEnabled(false).
+		WithValueLogFileSize(64 << 20).
+		WithDetectConflicts(false)
+	if db, err = badger.Open(o); err != nil {
+		return nil, fmt.Errorf("open the rows in %s: %w", dir, err)
+	}
+	return db, nil
+}
+
+// load reads versions, counters and drives, or writes them into a fresh store.
+func (s *Store) load() (fresh bool, err error) {
+	drives := map[DriveNum]DriveInfo{}
+	err = s.view(func(x *tx) error {
+		v, err := x.value(metaKey(metaSchema))
+		if err != nil {
+			return err
+		}
+		if fresh = v == nil; fresh {
+			return nil
+		}
+		if have := number(v); have > schemaVersion {
+			return fmt.Errorf("%w: its schema is %d, this program knows %d", ErrReplaced, have, schemaVersion)
+		}
+		if v, err = x.value(metaKey(metaFold)); err != nil {
+			return err
+		}
+		if have := number(v); have > name.FoldVersion {
+			return fmt.Errorf("%w: its names are folded by rule %d, this program knows %d", ErrReplaced, have, name.FoldVersion)
+		}
+		for _, l := range []*lease{&s.inos, &s.seqs} {
+			if v, err = x.value(metaKey(l.name)); err != nil {
+				return err
+			}
+			l.next = number(v)
+			l.until = l.next
+		}
+		return x.each(metaKey(metaDrive), nil, func(_, v []byte) (bool, error) {
+			var d DriveInfo
+			err := decodeJSON(v, &d)
+			drives[d.Num] = d
+			return true, err
+		})
+	})
+	s.inos.next = max(s.inos.next, firstIno)
+	s.seqs.next = max(s.seqs.next, 1)
+	s.inos.until, s.seqs.until = max(s.inos.until, s.inos.next), max(s.seqs.until, s.seqs.next)
+	s.drives.Store(&drives)
+	if err != nil || !fresh {
+		return fresh, err
+	}
+	return true, s.db.Update(func(t *badger.Txn) error {
+		return errors.Join(
+			t.Set(metaKey(metaSchema), binary.BigEndian.AppendUint64(nil, schemaVersion)),
+			t.Set(metaKey(metaFold), binary.BigEndian.AppendUint64(nil, name.FoldVersion)))
+	})
+}
+
+// firstIno leaves 0 for nobody and 1 for the root of a mount.
+const firstIno = 2
+
+func number(v []byte) uint64 {
+	if len(v) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(v)
+}
 
 // InUseError says who has the store open.
 type InUseError struct {
@@ -42,49 +238,59 @@ type InUseError struct {
 	Note string // what the holder said of itself with Store.Note: its mountpoints
 }
 
-func (e *InUseError) Error() string { panic("unbuilt") }
-
 // Note records a line about this process for whoever is refused the store.
-func (s *Store) Note(text string) error { panic("unbuilt") }
+func (s *Store) Note(text string) error { return s.lock.note(text) }
 
 // Close syncs and closes the store.
-func (s *Store) Close() error { panic("unbuilt") }
-
-// Sync makes every change so far survive a power cut.
-func (s *Store) Sync() error { panic("unbuilt") }
-
-// Check recomputes every invariant and returns what does not hold, nothing if all is well.
-func (s *Store) Check(ctx context.Context) ([]string, error) { panic("unbuilt") }
-
-// Content is where the bodies are.
-func (s *Store) Content() *content.Store { panic("unbuilt") }
-
-// Tree is the door of the file system.
-func (s *Store) Tree() *Tree { panic("unbuilt") }
-
-// DriveInfo is what the store knows about one of its drives.
-type DriveInfo struct {
-	Num   DriveNum
-	Root  Ino
-	Drive graph.Drive // as last seen, quota included
-	// Enumerated: the whole drive has been read once and is followed since.
-	Enumerated bool
+func (s *Store) Close() error {
+	s.upkeep.stop()
+	if err := s.update(shrinks, func(x *tx) error {
+		for _, l := range []*lease{&s.inos, &s.seqs} {
+			l.until = l.next
+			if err := x.set(metaKey(l.name), binary.BigEndian.AppendUint64(nil, l.next)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil && !errors.Is(err, errClosed) {
+		return errors.Join(err, s.shut())
+	} else if err != nil {
+		return nil
+	}
+	if err := s.shut(); err != nil {
+		return err
+	}
+	return nil
 }
 
-// AddDrive makes a drive known, or brings what is known of it up to date.
-func (s *Store) AddDrive(d graph.Drive, root graph.Item) (DriveInfo, error) { panic("unbuilt") }
+// shut closes what is open, and if that went well leaves word that it did.
+func (s *Store) shut() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	var errs []error
+	opened := s.db != nil
+	if opened {
+		errs = append(errs, s.db.Close())
+	}
+	if s.content != nil {
+		errs = append(errs, s.content.Close())
+	}
+	err := errors.Join(errs...)
+	if opened && err == nil {
+		err = os.WriteFile(filepath.Join(s.dir, "clean"), nil, 0o600)
+	}
+	return errors.Join(err, s.lock.release())
+}
 
-// Drives lists the drives of the store.
-func (s *Store) Drives() ([]DriveInfo, error) { panic("unbuilt") }
+// Sync makes every change so far survive a power cut.
+func (s *Store) Sync() error { return s.db.Sync() }
 
-// Drive describes one drive.
-func (s *Store) Drive(n DriveNum) (DriveInfo, error) { panic("unbuilt") }
+// Content is where the bodies are.
+func (s *Store) Content() *content.Store { return s.content }
 
-// Outbox is the door for sending the changes of one drive.
-func (s *Store) Outbox(n DriveNum) *Outbox { panic("unbuilt") }
+// Tree is the door of the file system.
+func (s *Store) Tree() *Tree { return &Tree{s: s} }
 
-// Inbox is the door for receiving the changes of one drive.
-func (s *Store) Inbox(n DriveNum) *Inbox { panic("unbuilt") }
-
-// Reports keeps receipts and reports of one drive.
-func (s *Store) Reports(n DriveNum) *Reports { panic("unbuilt") }
+// now is the wall clock without its monotonic part, in UTC, as it is stored.
+func (s *Store) now() time.Time { return plain(s.o.Now()) }

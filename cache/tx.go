@@ -1,0 +1,377 @@
+package cache
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"golang.org/x/sys/unix"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+const (
+	// freeFloor is how much of the disk must stay free: badger writes through a memory map and
+	// dies of a full disk, so it is asked before every commit.
+	freeFloor = 64 << 20
+	// partRows bounds the rows that one transaction touches: a small memtable takes no more.
+	partRows = 250
+	// pastTags is how many eTags a base keeps beside its own.
+	pastTags = 3
+	// leaseSize is how many numbers are taken from the store at a time.
+	leaseSize = 1000
+)
+
+// growth says what a transaction does to the disk's space.
+type growth bool
+
+const (
+	grows   growth = true
+	shrinks growth = false // may pass on a full disk, since it is how space is freed
+)
+
+// tx is one badger transaction and what follows from it. A writing one lives under Store.mu. All
+// changes of nodes and of pending deletions go through setNode, dropNode and setGone, which keep
+// every index right.
+type tx struct {
+	s     *Store
+	t     *badger.Txn
+	write bool
+	now   time.Time
+
+	nodes  map[Ino]*Node // read or written by this transaction; nil: known not to exist
+	counts map[DriveNum]counts
+	drives map[DriveNum]DriveInfo // changed
+	seqNum Seq
+	// rebased are folders whose item changed: their children's places must be compared anew.
+	rebased []Ino
+	// whole are the bodies that were complete when the caller asked content.
+	whole map[Ino]bool
+
+	// What to do once it is committed and S is let go.
+	events []Event
+	drops  []Ino
+	keeps  []keep
+	jobs   []job
+	agrees []agreement
+	report []reportDraft
+}
+
+// counts are the counters of a drive that would be dear to recompute.
+type counts struct{ known, localOnly int64 }
+
+// keep asks that the clean, complete body of a node turn into local work.
+type keep struct {
+	ino   Ino
+	v     graph.Version
+	mtime time.Time
+	seq   Seq
+}
+
+// agreement says that the bytes of a node sealed at seq are a version of the remote by now.
+type agreement struct {
+	ino Ino
+	seq Seq
+	v   graph.Version
+}
+
+// view runs fn on a snapshot.
+func (s *Store) view(fn func(*tx) error) error {
+	return s.db.View(func(t *badger.Txn) error {
+		return fn(&tx{s: s, t: t, now: s.now()})
+	})
+}
+
+// update runs fn in a transaction under S, commits it, and then does what follows without S.
+func (s *Store) update(g growth, fn func(*tx) error) error {
+	return s.updateKnowing(g, nil, fn)
+}
+
+func (s *Store) updateKnowing(g growth, whole map[Ino]bool, fn func(*tx) error) error {
+	s.mu.Lock()
+	x, err := s.commit(g, whole, fn)
+	if err == nil {
+		s.events.push(x.events)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.follow(x)
+}
+
+// commit is update's part under S.
+func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, error) {
+	if s.closed {
+		return nil, errClosed
+	}
+	if g == grows {
+		if err := s.spare(0); err != nil {
+			return nil, err
+		}
+	}
+	x := &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
+		nodes: map[Ino]*Node{}}
+	defer x.t.Discard()
+	if err := fn(x); err != nil {
+		return nil, err
+	}
+	if err := x.finish(); err != nil {
+		return nil, err
+	}
+	if err := x.t.Commit(); err != nil {
+		return nil, fmt.Errorf("commit to the store: %w", err)
+	}
+	s.settleDrives(x.drives)
+	s.wrote()
+	return x, nil
+}
+
+// finish compares children anew, writes counters and reports, and forgets bodies dropped earlier.
+func (x *tx) finish() error {
+	for len(x.rebased) > 0 {
+		folder := x.rebased[0]
+		x.rebased = x.rebased[1:]
+		if err := x.replace(folder, nil); err != nil {
+			return err
+		}
+	}
+	for d, delta := range x.counts {
+		if delta == (counts{}) {
+			continue
+		}
+		c, err := x.readCounts(d)
+		if err != nil {
+			return err
+		}
+		c.known += delta.known
+		c.localOnly += delta.localOnly
+		e := encoder{codecVersion}
+		e.int(c.known)
+		e.int(c.localOnly)
+		if err := x.set(metaDriveKey(metaCount, d), e); err != nil {
+			return err
+		}
+	}
+	for _, r := range x.report {
+		if err := x.writeReport(r); err != nil {
+			return err
+		}
+	}
+	for d, info := range x.drives {
+		b, err := encodeJSON(info)
+		if err != nil {
+			return err
+		}
+		if err := x.set(metaDriveKey(metaDrive, d), b); err != nil {
+			return err
+		}
+	}
+	for _, ino := range x.s.takeDropped() {
+		if err := x.del(dropKey(ino)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow does what a commit left to be done outside of S. What fails with a body does not undo the
+// commit; the next start mends it.
+func (s *Store) follow(x *tx) error {
+	s.events.deliver()
+	var errs []error
+	for _, ino := range x.drops {
+		if err := s.content.Remove(uint64(ino)); err != nil {
+			s.log.Warn("a body could not be removed", "ino", ino, "err", err)
+			continue // its row stays, the next start tries again
+		}
+		s.dropped.add(ino)
+	}
+	for _, k := range x.keeps {
+		if err := s.localise(k); err != nil {
+			s.log.Error("bytes could not be kept as local work", "ino", k.ino, "err", err)
+		}
+	}
+	for _, a := range x.agrees {
+		if err := s.agree(a); err != nil {
+			s.log.Error("a body could not be marked as sent", "ino", a.ino, "err", err)
+		}
+	}
+	for _, j := range x.jobs {
+		if err := s.run(j); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// spare fails with ErrNoSpace if the disk has less than the floor and extra bytes left.
+func (s *Store) spare(extra int64) error {
+	free, err := s.free(s.dir)
+	if err != nil {
+		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
+	}
+	if free < freeFloor+extra {
+		return ErrNoSpace
+	}
+	return nil
+}
+
+// freeBytes says how much of the disk under dir is free for this user.
+func freeBytes(dir string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return int64(st.Bavail) * int64(st.Bsize), nil
+}
+
+// --- raw rows
+
+// value returns the value of a row, nil if there is no such row. It is valid while x is.
+func (x *tx) value(key []byte) ([]byte, error) {
+	item, err := x.t.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var v []byte
+	err = item.Value(func(b []byte) error {
+		if b == nil {
+			b = []byte{}
+		}
+		v = b
+		if x.write {
+			v = slices.Clone(b)
+		}
+		return nil
+	})
+	return v, err
+}
+
+func (x *tx) has(key []byte) (bool, error) {
+	_, err := x.t.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (x *tx) set(key, value []byte) error { return x.t.Set(key, value) }
+func (x *tx) del(key []byte) error        { return x.t.Delete(key) }
+
+// each calls fn for the rows with a prefix, from a key on (nil: from the first), until fn returns
+// false. A writing transaction can have one iterator at a time: fn must not call each there, nor
+// anything that does. Key and value are valid during the call alone.
+func (x *tx) each(prefix, from []byte, fn func(key, value []byte) (bool, error)) error {
+	o := badger.IteratorOptions{Prefix: prefix}
+	it := x.t.NewIterator(o)
+	defer it.Close()
+	if from == nil {
+		from = prefix
+	}
+	for it.Seek(from); it.Valid(); it.Next() {
+		item := it.Item()
+		more := false
+		err := item.Value(func(v []byte) (err error) {
+			more, err = fn(item.Key(), v)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// keys collects up to max keys (all if 0) with a prefix, from a key on.
+func (x *tx) keys(prefix, from []byte, max int) ([][]byte, error) {
+	it := x.t.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	if from == nil {
+		from = prefix
+	}
+	var keys [][]byte
+	for it.Seek(from); it.Valid() && (max == 0 || len(keys) < max); it.Next() {
+		keys = append(keys, it.Item().KeyCopy(nil))
+	}
+	return keys, nil
+}
+
+// --- numbers
+
+// lease hands out the numbers of a counter, taking many from the store at a time, so that a
+// number costs no write. What is left of a lease after a crash is never used.
+type lease struct {
+	name        string
+	next, until uint64
+}
+
+func (s *Store) take(l *lease) (uint64, error) {
+	if l.next >= l.until {
+		until := l.next + leaseSize
+		err := s.db.Update(func(t *badger.Txn) error {
+			return t.Set(metaKey(l.name), binary.BigEndian.AppendUint64(nil, until))
+		})
+		if err != nil {
+			return 0, fmt.Errorf("take numbers from the store: %w", err)
+		}
+		l.until = until
+	}
+	n := l.next
+	l.next++
+	return n, nil
+}
+
+// newIno returns a number that no node ever had.
+func (x *tx) newIno() (Ino, error) {
+	n, err := x.s.take(&x.s.inos)
+	return Ino(n), err
+}
+
+// seq returns this transaction's place among the local changes.
+func (x *tx) seq() (Seq, error) {
+	if x.seqNum == 0 {
+		n, err := x.s.take(&x.s.seqs)
+		if err != nil {
+			return 0, err
+		}
+		x.seqNum = Seq(n)
+	}
+	return x.seqNum, nil
+}
+
+func (x *tx) count(d DriveNum, known, localOnly int64) {
+	if known == 0 && localOnly == 0 {
+		return
+	}
+	if x.counts == nil {
+		x.counts = map[DriveNum]counts{}
+	}
+	c := x.counts[d]
+	c.known += known
+	c.localOnly += localOnly
+	x.counts[d] = c
+}
+
+// readCounts returns the counters as stored, without what this transaction adds.
+func (x *tx) readCounts(d DriveNum) (counts, error) {
+	v, err := x.value(metaDriveKey(metaCount, d))
+	if err != nil || v == nil {
+		return counts{}, err
+	}
+	dec := decoder{b: v}
+	dec.begin()
+	c := counts{known: dec.int(), localOnly: dec.int()}
+	return c, dec.end("counters")
+}
+
+func (x *tx) event(e Event) { x.events = append(x.events, e) }

@@ -1,0 +1,89 @@
+package cache
+
+import (
+	"sync"
+	"time"
+)
+
+const (
+	// syncAfter is how long a change may stay out of reach of a power cut.
+	syncAfter = 5 * time.Second
+	// flattenAt is the number of young tables from which reads are worth a compaction.
+	flattenAt = 4
+)
+
+// upkeep syncs the store some seconds after a change and compacts it when nothing goes on. Without
+// changes it does nothing at all, no timer runs.
+type upkeep struct {
+	store *Store
+
+	mu      sync.Mutex // held while upkeep runs, so that stop can wait for it
+	stopped bool
+
+	armed   sync.Mutex // guards what follows; a leaf
+	pending bool       // the timer runs
+	timer   *time.Timer
+	wrote   bool // since the last sync
+}
+
+// wrote tells upkeep that there is something to sync.
+func (s *Store) wrote() {
+	u := &s.upkeep
+	u.armed.Lock()
+	defer u.armed.Unlock()
+	u.wrote = true
+	if !u.pending {
+		u.pending = true
+		u.timer = time.AfterFunc(syncAfter, u.run)
+	}
+}
+
+func (u *upkeep) run() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped {
+		return
+	}
+	u.armed.Lock()
+	wrote := u.wrote
+	u.wrote = false
+	u.pending = wrote // once more, to compact when it has become quiet
+	if wrote {
+		u.timer = time.AfterFunc(syncAfter, u.run)
+	}
+	u.armed.Unlock()
+	if wrote {
+		if err := u.store.db.Sync(); err != nil {
+			u.store.log.Error("the store could not be synced", "err", err)
+		}
+		return
+	}
+	u.flatten()
+}
+
+// flatten compacts young tables, if the disk has room for a second store meanwhile.
+func (u *upkeep) flatten() {
+	db := u.store.db
+	if levels := db.Levels(); len(levels) == 0 || levels[0].NumTables < flattenAt {
+		return
+	}
+	lsm, vlog := db.Size()
+	if u.store.spare(lsm+vlog) != nil {
+		return // later, when there is room
+	}
+	if err := db.Flatten(1); err != nil {
+		u.store.log.Error("the store could not be compacted", "err", err)
+	}
+}
+
+// stop ends upkeep and waits for one that runs.
+func (u *upkeep) stop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stopped = true
+	u.armed.Lock()
+	defer u.armed.Unlock()
+	if u.timer != nil {
+		u.timer.Stop()
+	}
+}
