@@ -243,6 +243,9 @@ func (d *draft) addNode(ino cache.Ino) {
 	}
 	n := d.v.Nodes[ino]
 	step := Step{Ino: ino, Seq: n.Seq, Name: n.Name, Path: d.pathOf(ino), Dir: n.Dir}
+	if n.Deferred != nil {
+		step.Tries = n.Deferred.Tries
+	}
 	place, bytes := key{ino: ino}, key{ino: ino, bytes: true}
 	if diff.New {
 		if d.skip[place] {
@@ -300,6 +303,9 @@ func (d *draft) delete(id graph.ItemID) int {
 	step := Step{
 		Op: Delete, Ino: g.Ino, Item: id, Seq: g.Seq, Name: g.Base.Name, Path: g.Path, Dir: g.Base.Dir,
 		Base: g.Base, Known: below.known, Keep: below.keep,
+	}
+	if g.Deferred != nil {
+		step.Tries = g.Deferred.Tries
 	}
 	d.deleted[id] = d.add(op{Step: step, key: key{item: id}, after: below.after})
 	return d.deleted[id]

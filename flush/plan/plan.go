@@ -66,6 +66,9 @@ type Step struct {
 	Path string // where it is, or was, from the root of the drive; for people
 	From string // where a Move takes it from; for people
 
+	// Tries counts how often this was refused before.
+	Tries int
+
 	// After lists the steps, by index, that must have succeeded before this one begins. Steps of
 	// the same Ino run one after another in any case, whatever became of the first.
 	After []int

@@ -1,0 +1,147 @@
+// Package push carries a plan out on a drive: it sends, looks where an answer does not tell, and
+// records each step in the outbox.
+//
+// A step is begun in the store before the service is asked and committed after it has answered, so
+// that a process killed in between leaves a note of what may have happened; Recover reads those
+// notes, looks at the remote, and settles them. No lock is held while the service is asked.
+package push
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Outbox is what is recorded of a step. *cache.Outbox is one.
+type Outbox interface {
+	Begin(a cache.Attempt) (cache.Node, error)
+	Intend(a cache.Attempt) error
+	Commit(a cache.Attempt, item graph.Item) (cache.Node, error)
+	Deleted(a cache.Attempt) error
+	Forget(a cache.Attempt) error
+	Fail(a cache.Attempt, d cache.Deferral) error
+	Adopt(ino cache.Ino, seq cache.Seq) error
+	Attempts() ([]cache.Attempt, error)
+}
+
+// Nodes is what a step asks about the tree. *cache.Tree is one.
+type Nodes interface {
+	Get(ino cache.Ino) (cache.Node, error)
+	Held(ino cache.Ino) int
+}
+
+// Service is the drive that is sent to. Any graph.Service is one. One that is an Abandoner as well
+// is told of upload sessions that nobody will go on with.
+type Service interface {
+	graph.Reader
+	graph.Writer
+}
+
+// Abandoner ends an upload session without its file. Left alone, a session holds the file and
+// counts against the quota for a day (Q20).
+type Abandoner interface {
+	Abandon(ctx context.Context, session string) error
+}
+
+// Options of a Pusher. Outbox, Nodes, Content and Service are needed.
+type Options struct {
+	Outbox  Outbox
+	Nodes   Nodes
+	Content *content.Store
+	Service Service
+	// Writeback makes the kernel hand over what programs wrote through memory maps into a file,
+	// before the file is sealed; nil does nothing.
+	Writeback func(cache.Ino)
+	Logger    *slog.Logger     // default discards
+	Now       func() time.Time // default time.Now
+	Parallel  int              // steps under way at once; default 4
+}
+
+// Pusher sends to one drive. One Recover or Run at a time.
+type Pusher struct {
+	o Options
+
+	mu       sync.Mutex
+	sessions map[cache.Ino]cache.Attempt // upload sessions that can be gone on with; guarded by mu
+}
+
+// New makes a Pusher.
+func New(o Options) *Pusher {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 4
+	}
+	if o.Writeback == nil {
+		o.Writeback = func(cache.Ino) {}
+	}
+	return &Pusher{o: o, sessions: map[cache.Ino]cache.Attempt{}}
+}
+
+// Request says how to run a plan.
+type Request struct {
+	// Last says that there will be no other round: what would be looked at again is deferred.
+	Last bool
+	// Progress is told how far it has come, one call at a time, by the goroutine that called Run.
+	Progress func(Progress)
+}
+
+// Progress tells how far a plan has been carried out.
+type Progress struct {
+	Steps int   // in all
+	Done  int   // that have ended, however
+	Bytes int64 // to be sent in all
+	Sent  int64 // of these
+	// Step is the one that began, got on or ended.
+	Step plan.Step
+}
+
+// Outcome is how a step ended. The words are those of receipts.
+type Outcome string
+
+// The outcomes.
+const (
+	Sent      Outcome = "sent"
+	Unchanged Outcome = "unchanged" // the remote had it already
+	Deferred  Outcome = "deferred"  // refused; tried again later
+	Busy      Outcome = "busy"      // being written to just now
+	Conflict  Outcome = "conflict"  // met somebody else's change: refresh, then plan again
+	Skipped   Outcome = "skipped"   // not tried, since another step did not succeed or the plan is old
+)
+
+// Done is a step and how it ended.
+type Done struct {
+	Step    plan.Step
+	Outcome Outcome
+	Reason  string       // for people; why it was not sent
+	Item    graph.ItemID // that it made or changed
+	Bytes   int64        // bytes of a file that were sent
+}
+
+// Result tells what became of a plan.
+type Result struct {
+	Steps []Done // in the order in which they ended
+	// Again says that something was met that a refresh and another plan may settle.
+	Again bool
+}
+
+// Count returns how many steps ended in a way.
+func (r Result) Count(o Outcome) int {
+	n := 0
+	for _, d := range r.Steps {
+		if d.Outcome == o {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,116 @@
+package push
+
+import (
+	"context"
+	"errors"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Recover settles the steps that were under way when the last process, or the last run, ended: it
+// looks at the remote and records what had taken effect. Upload sessions that can be gone on with
+// are kept for the next Run. Call it before a refresh, since the inbox waits for steps under way.
+// It costs nothing if there is none. An error means that the service could not be asked.
+func (p *Pusher) Recover(ctx context.Context) error {
+	attempts, err := p.o.Outbox.Attempts()
+	if err != nil {
+		return err
+	}
+	for _, a := range attempts {
+		if err := p.settle(ctx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle looks what became of one step.
+func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
+	now, err := p.look(ctx, a)
+	gone := errors.Is(err, graph.NotExist)
+	if err != nil && !gone {
+		return err
+	}
+	switch op := plan.Op(a.Op); {
+	case op == plan.Delete && gone:
+		return p.o.Outbox.Deleted(a)
+	case op != plan.Delete && !gone && arrived(a, now):
+		if op == plan.Replace || op == plan.Touch {
+			if n, err := p.o.Nodes.Get(a.Ino); err == nil && n.Base != nil && n.Base.Item == now.ID {
+				now.Parent, now.Name = n.Base.Parent, n.Base.Name
+			}
+		}
+		if _, err := p.o.Outbox.Commit(a, now); !errors.Is(err, cache.ErrStale) {
+			return err
+		}
+		return nil // what is in the way is open just now; the next time will do
+	}
+	if a.Session != "" {
+		p.mu.Lock()
+		p.sessions[a.Ino] = a
+		p.mu.Unlock()
+	}
+	return p.o.Outbox.Forget(a)
+}
+
+// look reads the item that a step makes or changes.
+func (p *Pusher) look(ctx context.Context, a cache.Attempt) (graph.Item, error) {
+	if a.Item != "" {
+		return p.o.Service.Item(ctx, a.Item)
+	}
+	return p.o.Service.Child(ctx, a.Parent, a.Name)
+}
+
+// arrived reports whether an item is what a step was to make of it.
+func arrived(a cache.Attempt, now graph.Item) bool {
+	switch plan.Op(a.Op) {
+	case plan.Mkdir:
+		return now.Type == graph.Folder
+	case plan.Move, plan.Park:
+		return now.Parent == a.Parent && now.Name == a.Name
+	case plan.Touch:
+		return sameSecond(now.ModTime, a.ModTime)
+	case plan.Create, plan.Replace:
+		if now.Type != graph.File || now.Size != a.Size {
+			return false
+		}
+		if now.Hash != "" && a.Hash != "" {
+			return now.Hash == a.Hash
+		}
+		return sameSecond(now.ModTime, a.ModTime)
+	}
+	return false
+}
+
+// session takes the address of an upload session that was begun for the same bytes, empty if there
+// is none.
+func (p *Pusher) session(a cache.Attempt) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b, ok := p.sessions[a.Ino]
+	if !ok || b.Op != a.Op || b.Item != a.Item || b.Parent != a.Parent || b.Name != a.Name ||
+		b.Size != a.Size || !b.Hash.Equal(a.Hash) || !sameSecond(b.ModTime, a.ModTime) {
+		return ""
+	}
+	delete(p.sessions, a.Ino)
+	return b.Session
+}
+
+// abandonRest ends the upload sessions that nobody went on with.
+func (p *Pusher) abandonRest(ctx context.Context) {
+	p.mu.Lock()
+	rest := p.sessions
+	p.sessions = map[cache.Ino]cache.Attempt{}
+	p.mu.Unlock()
+	abandoner, ok := p.o.Service.(Abandoner)
+	if !ok {
+		return
+	}
+	for _, a := range rest {
+		if err := abandoner.Abandon(ctx, a.Session); err != nil {
+			p.o.Logger.Debug("an upload session could not be ended", "name", a.Name, "err", err)
+		}
+	}
+}

@@ -1,0 +1,296 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// tries is how often a call is made whose answer was lost, or whose condition failed for no reason
+// that matters. Each time somebody has looked in between.
+const tries = 3
+
+// step carries out one step. sent is told how many bytes the service has.
+func (p *Pusher) step(ctx context.Context, s plan.Step, last bool, sent func(int64)) verdict {
+	t := &task{p: p, s: s, last: last, sent: sent}
+	t.a = cache.Attempt{
+		Op: string(s.Op), Ino: s.Ino, Item: s.Item, Seq: s.Seq,
+		Parent: s.Folder, Name: s.Name, Started: p.o.Now(),
+	}
+	if s.FolderIno != 0 {
+		n, err := p.o.Nodes.Get(s.FolderIno)
+		if err != nil || n.Base == nil {
+			return t.old()
+		}
+		t.a.Parent = n.Base.Item
+	}
+	switch s.Op {
+	case plan.Mkdir:
+		return t.mkdir(ctx)
+	case plan.Create, plan.Replace:
+		return t.upload(ctx)
+	case plan.Delete:
+		return t.delete(ctx)
+	}
+	return t.update(ctx)
+}
+
+// task is one step under way.
+type task struct {
+	p    *Pusher
+	s    plan.Step
+	last bool
+	sent func(int64)
+	a    cache.Attempt
+	n    cache.Node // as of Begin
+}
+
+// begin notes that the step starts. If ok is false the verdict counts.
+func (t *task) begin() (_ verdict, ok bool) {
+	n, err := t.p.o.Outbox.Begin(t.a)
+	if errors.Is(err, cache.ErrStale) || errors.Is(err, cache.ErrNotExist) {
+		return t.old(), false
+	}
+	if err != nil {
+		return t.fatal(err), false
+	}
+	t.n = n
+	return verdict{}, true
+}
+
+func (t *task) mkdir(ctx context.Context) verdict {
+	if v, ok := t.begin(); !ok {
+		return v
+	}
+	for try := 1; ; try++ {
+		item, err := t.p.o.Service.Mkdir(ctx, t.a.Parent, t.a.Name)
+		if err == nil {
+			return t.commit(item, Sent)
+		}
+		if !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost) {
+			return t.refused(ctx, err)
+		}
+		there, look := t.p.o.Service.Child(ctx, t.a.Parent, t.a.Name)
+		switch {
+		case look == nil && there.Type == graph.Folder:
+			return t.commit(there, Sent) // made by us, or by somebody else: they merge
+		case look == nil, errors.Is(look, graph.NotExist) && try == tries:
+			return t.refused(ctx, err)
+		case !errors.Is(look, graph.NotExist):
+			return t.refused(ctx, look)
+		}
+	}
+}
+
+// update carries out a Move, a Park or a Touch.
+func (t *task) update(ctx context.Context) verdict {
+	n, err := t.p.o.Nodes.Get(t.s.Ino)
+	if err != nil || n.Base == nil {
+		return t.old()
+	}
+	if t.a.Item == "" { // made by an earlier step of this plan
+		t.a.Item = n.Base.Item
+	}
+	base, c := n.Base, graph.Change{}
+	if !n.Dir {
+		c.ModTime = n.Mtime.UTC()
+		if n.Written { // the time goes with the bytes
+			c.ModTime = base.ModTime
+		}
+		t.a.ModTime = c.ModTime
+	}
+	if t.s.Op != plan.Touch {
+		if c.Name = t.a.Name; t.a.Parent != base.Parent {
+			c.Parent = t.a.Parent
+		}
+	}
+	if v, ok := t.begin(); !ok {
+		return v
+	}
+	tag := base.ETag
+	for try := 1; ; try++ {
+		item, err := t.p.o.Service.Update(ctx, t.a.Item, c, tag)
+		if err == nil {
+			return t.commit(item, Sent)
+		}
+		if !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Lost) {
+			return t.refused(ctx, err)
+		}
+		now, look := t.p.o.Service.Item(ctx, t.a.Item)
+		switch {
+		case look != nil:
+			return t.refused(ctx, look)
+		case errors.Is(err, graph.Lost) && has(now, c):
+			return t.commit(now, Sent)
+		case try == tries || !unchanged(now, base):
+			return t.refused(ctx, err)
+		}
+		tag = now.ETag
+	}
+}
+
+// has reports whether an item is what a change asked for.
+func has(now graph.Item, c graph.Change) bool {
+	switch {
+	case c.Parent != "" && now.Parent != c.Parent, c.Name != "" && now.Name != c.Name:
+		return false
+	case c.Name != "":
+		return true
+	}
+	return sameSecond(now.ModTime, c.ModTime)
+}
+
+// unchanged reports whether an item is where the base has it, and has its bytes.
+func unchanged(now graph.Item, base *cache.Base) bool {
+	return now.Parent == base.Parent && now.Name == base.Name && sameBytes(now, base)
+}
+
+func sameBytes(now graph.Item, base *cache.Base) bool {
+	if base.Dir || now.Type != graph.File {
+		return base.Dir == (now.Type == graph.Folder)
+	}
+	was := base.Version()
+	if now.Hash == "" || was.Hash == "" || now.CTag != "" && now.CTag == was.CTag {
+		was.ETag = now.ETag // says nothing about the bytes by itself; size and cTag have to do
+	}
+	return now.Version().Same(was)
+}
+
+func sameSecond(a, b time.Time) bool {
+	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
+// commit records that the remote has what the step sent.
+func (t *task) commit(item graph.Item, o Outcome) verdict {
+	again := false
+	switch t.s.Op {
+	case plan.Replace, plan.Touch:
+		// If somebody moved it meanwhile that is their change, and the refresh brings it in: taken
+		// into the base here it would look like a move of ours.
+		if b := t.n.Base; b != nil {
+			again = item.Name != b.Name || item.Parent != b.Parent && item.Parent != ""
+			item.Parent, item.Name = b.Parent, b.Name
+		}
+	default:
+		if item.Parent == "" {
+			item.Parent = t.a.Parent
+		}
+		if item.Name == "" {
+			item.Name = t.a.Name
+		}
+	}
+	if item.Type == 0 {
+		if item.Type = graph.File; t.s.Dir {
+			item.Type = graph.Folder
+		}
+	}
+	if _, err := t.p.o.Outbox.Commit(t.a, item); errors.Is(err, cache.ErrStale) {
+		return verdict{Done: Done{Outcome: Conflict, Reason: "another file here has this item"}, again: true}
+	} else if err != nil {
+		return t.fatal(err)
+	}
+	v := verdict{Done: Done{Outcome: o, Item: item.ID}, again: again}
+	if o == Sent && (t.s.Op == plan.Create || t.s.Op == plan.Replace) {
+		v.Bytes = t.a.Size
+	}
+	return v
+}
+
+// refused judges a failed call of a step that, as far as anybody can tell, did nothing.
+func (t *task) refused(ctx context.Context, err error) verdict {
+	if ctx.Err() != nil {
+		return t.fatal(ctx.Err()) // Recover looks what became of it
+	}
+	switch kind := graph.KindOf(err); kind {
+	case graph.Offline, graph.SignIn, graph.Throttled:
+		if t.a.Session != "" {
+			return t.fatal(err) // gone on with by the next run
+		}
+		if e := t.p.o.Outbox.Forget(t.a); e != nil {
+			return t.fatal(e)
+		}
+		return t.fatal(err)
+	case graph.Lost:
+		return verdict{Done: Done{Outcome: Deferred, Reason: explain(err)}, again: !t.last} // Recover looks again
+	case graph.Changed, graph.Exist, graph.NotExist:
+		if !t.last {
+			return t.forget(verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true})
+		}
+		return t.fail(err, Conflict)
+	default:
+		v := t.fail(err, Deferred)
+		v.full = kind == graph.Full
+		return v
+	}
+}
+
+// fail defers the change.
+func (t *task) fail(err error, o Outcome) verdict {
+	now := t.p.o.Now()
+	d := cache.Deferral{
+		Kind: graph.KindOf(err), Reason: explain(err), At: now, Tries: t.s.Tries + 1,
+		Next: now.Add(pause(t.s.Tries)),
+	}
+	if d.Kind == "" {
+		d.Kind = graph.Failed
+	}
+	var e *graph.Error
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		d.Next = now.Add(e.RetryAfter)
+	}
+	if err := t.p.o.Outbox.Fail(t.a, d); err != nil && !errors.Is(err, cache.ErrStale) {
+		return t.fatal(err)
+	}
+	return verdict{Done: Done{Outcome: o, Reason: d.Reason}}
+}
+
+// pause is how long a change that was refused some times before is left alone.
+func pause(tries int) time.Duration {
+	return min(10*time.Minute<<min(tries, 10), 12*time.Hour)
+}
+
+// forget ends a step that did nothing.
+func (t *task) forget(v verdict) verdict {
+	if err := t.p.o.Outbox.Forget(t.a); err != nil {
+		return t.fatal(err)
+	}
+	return v
+}
+
+// old is the verdict on a step whose plan is out of date.
+func (t *task) old() verdict {
+	return verdict{Done: Done{Outcome: Skipped, Reason: "changed here since it was planned"}, again: true}
+}
+
+func (t *task) fatal(err error) verdict { return verdict{fatal: err} }
+
+// explain says why something was not sent: what a person can do, and the service's words.
+func explain(err error) string {
+	advice := ""
+	switch graph.KindOf(err) {
+	case graph.Locked:
+		advice = "somebody has it open or checked out; it is tried again later"
+	case graph.Denied:
+		advice = "you may not change this there; ask the owner for permission"
+	case graph.Full:
+		advice = "the drive is full; delete something there or ask for more space"
+	case graph.Invalid:
+		advice = "the service does not accept it; another name or place may help"
+	case graph.Exist:
+		advice = "the name is taken there by something else; rename one of the two"
+	case graph.Changed:
+		advice = "it was changed there meanwhile"
+	case graph.NotExist:
+		advice = "it, or its folder, is not there any more"
+	case graph.Lost:
+		advice = "the answer of the service did not arrive; what became of it is looked up at the next try"
+	default:
+		return err.Error()
+	}
+	return fmt.Sprintf("%s (%v)", advice, err)
+}

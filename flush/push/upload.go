@@ -1,0 +1,228 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// quiet is how long a file that is open must not have been written to before it is sent.
+const quiet = 2 * time.Second
+
+// upload carries out a Create or a Replace.
+func (t *task) upload(ctx context.Context) verdict {
+	t.p.o.Writeback(t.s.Ino)
+	body, err := t.p.o.Content.Local(uint64(t.s.Ino))
+	if errors.Is(err, fs.ErrNotExist) {
+		return t.old()
+	} else if err != nil {
+		return t.fail(err, Deferred)
+	}
+	defer body.Close()
+	if busy, err := t.busy(ctx, body); err != nil {
+		return t.fatal(err)
+	} else if busy {
+		return t.meddled()
+	}
+	snap, err := body.Seal(uint64(t.s.Seq))
+	if err != nil {
+		return t.fail(err, Deferred)
+	}
+	defer snap.Release()
+	t.a.Size, t.a.ModTime = snap.Size(), snap.ModTime().UTC()
+	t.a.Hash, err = hashOf(ctx, snap)
+	switch {
+	case ctx.Err() != nil:
+		return t.fatal(ctx.Err())
+	case errors.Is(err, content.ErrUnsealed):
+		return t.meddled()
+	case err != nil:
+		return t.fail(err, Deferred)
+	}
+	if t.s.Op == plan.Replace {
+		if v, same := t.same(ctx); same {
+			return v
+		}
+	}
+	t.a.Session = t.p.session(t.a)
+	if v, ok := t.begin(); !ok {
+		return v
+	}
+	return t.send(ctx, snap)
+}
+
+// busy waits until nobody has the file open, or it has not been written to for a moment. The
+// kernel tells of the end of an open late, so a program that has just closed its file may seem to
+// have it open still. It reports whether the file is being written to even so.
+func (t *task) busy(ctx context.Context, body *content.File) (bool, error) {
+	patience := t.p.o.Now().Add(quiet)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
+		now := t.p.o.Now()
+		if t.p.o.Nodes.Held(t.s.Ino) == 0 || now.Sub(body.ModTime()) >= quiet {
+			return false, nil
+		}
+		if !now.Before(patience) {
+			return true, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// meddled is the verdict on a file that somebody is writing to.
+func (t *task) meddled() verdict {
+	return verdict{Done: Done{Outcome: Busy, Reason: "being written to just now"}}
+}
+
+// same adopts local work that has the bytes of its base after all, and sends its time if that
+// differs.
+func (t *task) same(ctx context.Context) (_ verdict, same bool) {
+	n, err := t.p.o.Nodes.Get(t.s.Ino)
+	if err != nil || n.Base == nil {
+		return t.old(), true
+	}
+	if n.Base.Size != t.a.Size || !n.Base.Hash.Equal(t.a.Hash) {
+		return verdict{}, false
+	}
+	if err := t.p.o.Outbox.Adopt(t.s.Ino, t.s.Seq); errors.Is(err, cache.ErrStale) || errors.Is(err, cache.ErrNotExist) {
+		return t.old(), true
+	} else if err != nil {
+		return t.fatal(err), true
+	}
+	n, err = t.p.o.Nodes.Get(t.s.Ino)
+	if err != nil || n.Base == nil || !n.Diff(n.Base.Parent).ModTime {
+		return verdict{Done: Done{Outcome: Unchanged, Reason: "the same bytes are there"}}, true
+	}
+	touch := *t
+	touch.s.Op, touch.a.Op = plan.Touch, string(plan.Touch)
+	touch.s.Seq, touch.a.Seq = n.Seq, n.Seq
+	return touch.update(ctx), true
+}
+
+// hashOf reads a snapshot through.
+func hashOf(ctx context.Context, snap *content.Snapshot) (graph.Hash, error) {
+	h := graph.NewQuickXor()
+	in := io.NewSectionReader(snap, 0, snap.Size())
+	for {
+		if ctx.Err() != nil {
+			return "", ctx.Err()
+		}
+		if _, err := io.CopyN(h, in, 8<<20); err == io.EOF {
+			return graph.HashOf(h), nil
+		} else if err != nil {
+			return "", err
+		}
+	}
+}
+
+// send uploads a snapshot. A writer who meets it goes on at once, and the upload ends.
+func (t *task) send(ctx context.Context, snap *content.Snapshot) verdict {
+	uploading, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-snap.Broken():
+			stop()
+		case <-uploading.Done():
+		}
+	}()
+	defer func() { stop(); <-watched }()
+	u := graph.Upload{
+		Size: t.a.Size, ModTime: t.a.ModTime, Body: snap,
+		Parent: t.a.Parent, Name: t.a.Name,
+		Begun: func(session string) error {
+			t.a.Session = session
+			return t.p.o.Outbox.Intend(t.a)
+		},
+		Sent: t.sent,
+	}
+	if t.s.Op == plan.Replace {
+		base := t.n.Base
+		if base == nil || base.Item != t.a.Item {
+			return t.forget(t.old())
+		}
+		u.ID, u.Parent, u.Name, u.Base = base.Item, "", base.Name, base.Version()
+	}
+	for try := 1; ; try++ {
+		u.Session = t.a.Session
+		item, err := t.p.o.Service.Upload(uploading, u)
+		if err == nil {
+			return t.commit(item, Sent)
+		}
+		if broken(snap) {
+			return t.interrupted(ctx)
+		}
+		if ctx.Err() != nil || !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost) {
+			return t.refused(ctx, err)
+		}
+		now, look := t.look(ctx)
+		switch {
+		case look == nil && t.arrived(now):
+			if errors.Is(err, graph.Lost) {
+				return t.commit(now, Sent)
+			}
+			return t.commit(now, Unchanged) // somebody else has sent the same bytes
+		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
+			if try == tries {
+				return t.refused(ctx, err)
+			}
+		case look != nil:
+			return t.refused(ctx, look)
+		default:
+			return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err})
+		}
+	}
+}
+
+// taken is what it means to find other bytes where an upload was to go.
+func taken(op plan.Op) graph.Kind {
+	if op == plan.Create {
+		return graph.Exist
+	}
+	return graph.Changed
+}
+
+func broken(snap *content.Snapshot) bool {
+	select {
+	case <-snap.Broken():
+		return true
+	default:
+		return false
+	}
+}
+
+// look reads the item that an upload makes or replaces.
+func (t *task) look(ctx context.Context) (graph.Item, error) { return t.p.look(ctx, t.a) }
+
+func (t *task) arrived(now graph.Item) bool { return arrived(t.a, now) }
+
+// interrupted ends an upload that a writer broke off. Its last bytes may have got through even so.
+func (t *task) interrupted(ctx context.Context) verdict {
+	v := t.meddled()
+	now, err := t.look(ctx)
+	switch {
+	case err == nil && t.arrived(now):
+		if c := t.commit(now, Sent); c.fatal != nil {
+			return c
+		}
+		return v
+	case err != nil && !errors.Is(err, graph.NotExist):
+		if ctx.Err() != nil {
+			return t.fatal(ctx.Err())
+		}
+		return v // Recover looks again
+	}
+	return t.forget(v)
+}
