@@ -46,7 +46,7 @@ func namesOf(state map[string]map[string]any) string {
 
 func TestTheFeedTellsEverythingThenChanges(t *testing.T) {
 	for _, o := range []graphtest.Options{
-		{}, {FeedPage: 2}, {FeedPage: 1, ShuffleFeed: true, EmptyFirstPage: true}, {FeedPage: 3, TombstoneChildren: true}, {Personal: true, FeedPage: 2},
+		{}, {FeedPage: 2}, {FeedPage: 1, ShuffleFeed: true, EmptyFirstPage: true}, {FeedPage: 3, TombstoneChildren: true}, {Personal: true, FeedPage: 2}, {BareFeed: true},
 	} {
 		t.Run(fmt.Sprintf("%+v", o), func(t *testing.T) {
 			c := start(t, o)
@@ -62,7 +62,7 @@ func TestTheFeedTellsEverythingThenChanges(t *testing.T) {
 			if o.FeedPage == 1 && pages < 5 {
 				t.Errorf("%d pages of one item", pages)
 			}
-			if x := state[two.ID]; (x["cTag"] == nil) != !o.Personal || x["parentReference"].(map[string]any)["path"] != nil {
+			if x := state[two.ID]; (x["cTag"] == nil) != !o.Personal || (x["parentReference"].(map[string]any)["path"] == nil) != o.BareFeed {
 				t.Errorf("cTag or path of a feed entry: %v", x)
 			}
 			state, _, link = c.follow(link)

@@ -48,7 +48,7 @@ func (s *Server) storage(r *http.Request) *reply {
 	fault := s.strike(o)
 	s.mu.Unlock()
 	return s.disturbed(r.Context(), r, o, fault, func() *reply {
-		if r.Header.Get("Authorization") != "" {
+		if r.Header.Get("Authorization") != "" && !s.opts.TolerateAuthorization {
 			return jsonReply(http.StatusUnauthorized, object{"error": object{"code": "unauthenticated",
 				"message": "The request carries credentials besides those of its address."}})
 		}

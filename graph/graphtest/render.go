@@ -48,7 +48,8 @@ func (d *Drive) person() object {
 	return object{"user": object{"id": d.owner.ID, "displayName": d.owner.Name, "email": d.owner.UPN}}
 }
 
-// parentRef builds the parentReference of an item. The root's has no id, the feed's no path.
+// parentRef builds the parentReference of an item. The root's has no id; the feed's
+// has no path if Options.BareFeed says so.
 func (d *Drive) parentRef(it *item, feed bool) object {
 	ref := object{"driveType": d.kind, "driveId": d.id}
 	if it.parent == nil {
@@ -60,7 +61,7 @@ func (d *Drive) parentRef(it *item, feed bool) object {
 		_, guid, _ := strings.Cut(d.site.id, ",")
 		ref["siteId"], _, _ = strings.Cut(guid, ",")
 	}
-	if !feed {
+	if !feed || !d.s.opts.BareFeed {
 		ref["path"] = "/drives/" + d.id + "/root:" + strings.TrimSuffix(escapePath(it.parent.path()), "/")
 	}
 	return ref

@@ -26,7 +26,7 @@ func (d *Drive) Sample() error {
 		{"Notes/todo.md", text("# To do", "", "- [ ] budget for the autumn", "- [x] move the old plans to the archive")},
 		{"Notes/Besprechung März.md", text("# Besprechung", "", "Anwesend: Jörg, Zoë, Øyvind")},
 		{"Notes/ideas #1 (50%).txt", text("Names may hold # and % signs.")},
-		{"Notes/empty.txt", text()},
+		{"Notes/empty.txt", &body{}},
 		{"Projects/Bridge/plan.docx", bytes(48_213)},
 		{"Projects/Bridge/costs.xlsx", bytes(91_377)},
 		{"Projects/Bridge/slides.pptx", bytes(612_004)},

@@ -53,6 +53,9 @@ type Options struct {
 	FeedPage int
 	// ListPage is how many children a page has if the client does not say; 0 is 200.
 	ListPage int
+	// BareFeed leaves parentReference.path out of the feed, as the documentation says. The field
+	// differs: business drives send it, and other clients lean on it.
+	BareFeed bool
 	// ShuffleFeed mixes the order of the items in every page of the feed.
 	ShuffleFeed bool
 	// EmptyFirstPage makes every enumeration of the feed begin with an empty page.
@@ -71,6 +74,9 @@ type Options struct {
 	// StrictSessionMatch makes If-Match on createUploadSession behave as in the field: making the
 	// session changes the eTag, and the last fragment then answers 412.
 	StrictSessionMatch bool
+	// TolerateAuthorization lets the storage host serve requests that carry an Authorization header,
+	// as the real one did for years and old clients rely on. They stay violations.
+	TolerateAuthorization bool
 	// UnitsPerMinute limits the resource units an app may use in a minute; 0 is no limit.
 	UnitsPerMinute int
 	// Hosts are more host names for the certificate, such as graph.microsoft.com, for clients
