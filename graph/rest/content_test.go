@@ -247,3 +247,56 @@ func TestPlacesAreGivenBack(t *testing.T) {
 		}
 	})
 }
+
+// untagged is a storage host that tells no tags, and calls before every download.
+func untagged(inner http.RoundTripper, before func(), spoil bool) carrier {
+	return func(r *http.Request) (*http.Response, error) {
+		before()
+		resp, err := inner.RoundTrip(r)
+		if err != nil || r.Method != http.MethodGet {
+			return resp, err
+		}
+		resp.Header.Del("ETag")
+		if spoil {
+			body, _ := io.ReadAll(resp.Body)
+			body[0] ^= 1
+			resp.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		return resp, nil
+	}
+}
+
+func TestAWholeFileIsCheckedByItsHash(t *testing.T) {
+	before := func() {}
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		o.StorageTransport = untagged(o.Transport, func() { before() }, false)
+	}, func(w *world) {
+		i := w.put("/f", noise(1000, 1))
+		before = func() { w.put("/f", noise(1000, 2)) } // after the look at the version
+		_, err := w.read(i, 0, 1000)
+		wants(t, err, graph.Changed)
+	})
+}
+
+func TestWhatTheServiceListsWronglyIsReadAllTheSame(t *testing.T) {
+	in(t, graphtest.Options{}, func(o *rest.Options) { o.StorageTransport = untagged(o.Transport, func() {}, true) }, func(w *world) {
+		data := noise(1000, 1)
+		i := w.put("/photo.heic", data)
+		got, err := w.read(i, 0, 1000)
+		if err != nil || len(got) != 1000 {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
+}
+
+func TestPiecesWithoutTagsAskForTheVersionEachTime(t *testing.T) {
+	in(t, graphtest.Options{}, func(o *rest.Options) { o.StorageTransport = untagged(o.Transport, func() {}, false) }, func(w *world) {
+		i := w.put("/f", noise(1000, 1))
+		if _, err := w.read(i, 0, 500); err != nil {
+			t.Fatal(err)
+		}
+		w.put("/f", noise(1000, 2))
+		_, err := w.read(i, 500, 500)
+		wants(t, err, graph.Changed)
+	})
+}
