@@ -29,10 +29,7 @@ func (f *FS) attr(n cache.Node, b *body) Attr {
 		Size: n.Size, Atime: n.Atime, Mtime: n.Mtime, Ctime: n.Ctime,
 	}
 	if unowned(n) {
-		a.UID, a.GID, a.Mode = f.o.UID, f.o.GID, f.o.FileMode
-		if n.Dir {
-			a.Mode = f.o.DirMode
-		}
+		a.UID, a.GID, a.Mode = f.o.UID, f.o.GID, f.defaultMode(n)
 	}
 	if n.Dir {
 		a.Nlink, a.Size = 2, 4096
@@ -59,8 +56,23 @@ func (f *FS) attr(n cache.Node, b *body) Attr {
 	return a
 }
 
-// unowned reports whether a node came from the remote and nobody here has set its mode or owner.
-func unowned(n cache.Node) bool { return n.Mode == 0 && n.UID == 0 && n.GID == 0 && n.Base != nil }
+// unowned reports whether a node came from the remote and nobody here has set its mode or owner:
+// the tree then has no owner for it.
+func unowned(n cache.Node) bool { return n.UID == 0 && n.GID == 0 && n.Base != nil }
+
+// Modes that the tree gives to what comes from the remote.
+const treeFileMode, treeDirMode = 0o644, 0o755
+
+// defaultMode is what an unowned node is shown with.
+func (f *FS) defaultMode(n cache.Node) uint32 {
+	switch {
+	case n.Dir && n.Mode == treeDirMode:
+		return f.o.DirMode
+	case !n.Dir && n.Mode == treeFileMode:
+		return f.o.FileMode
+	}
+	return n.Mode & 0o7777
+}
 
 // blocks counts a file that is here whole by its size, so that the count does not depend on how
 // the disk stores it, and one that is not by one block: programs take 0 for a hole and copy zeros.
@@ -140,7 +152,7 @@ func (f *FS) SetAttr(ctx context.Context, ino cache.Ino, c Change) (Attr, error)
 		defer f.release(b)
 	}
 	if c.Size != nil {
-		if err := f.truncate(ctx, b, *c.Size); err != nil {
+		if err := f.resize(ctx, b, *c.Size); err != nil {
 			return Attr{}, err
 		}
 	}
@@ -163,14 +175,8 @@ func (f *FS) setAttr(ino cache.Ino, b *body, a cache.Attr) (cache.Node, error) {
 	if a.Mtime != nil && b != nil {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		n, err := f.tree.Get(ino)
-		if err != nil {
-			return n, err
-		}
-		if n.Written && !n.Dir {
-			if err := b.file.SetModTime(*a.Mtime); err != nil {
-				return n, err
-			}
+		if err := b.file.SetModTime(*a.Mtime); err != nil {
+			return cache.Node{}, err
 		}
 	}
 	return f.tree.SetAttr(ino, a)
@@ -182,11 +188,8 @@ func (f *FS) own(n cache.Node, a *cache.Attr) {
 	if !unowned(n) {
 		return
 	}
-	mode := f.o.FileMode
-	if n.Dir {
-		mode = f.o.DirMode
-	}
 	if a.Mode == nil {
+		mode := f.defaultMode(n)
 		a.Mode = &mode
 	}
 	if a.UID == nil {

@@ -178,7 +178,7 @@ func (h *Handle) Truncate(ctx context.Context, size int64) error {
 	if !h.writes() {
 		return syscall.EINVAL
 	}
-	return h.fs.truncate(ctx, h.b, size)
+	return h.fs.resize(ctx, h.b, size)
 }
 
 // Attr returns the attributes of the open file, also after it was removed.

@@ -70,6 +70,10 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 	m.raw = newRaw(o)
 	m.server, err = fuse.NewServer(m.raw, point, options(o))
 	if err != nil {
+		// go-fuse can fail after the kernel has mounted. That there is nothing to detach is no news.
+		if on, _ := mounted(point); on {
+			err = errors.Join(err, detach(point, true))
+		}
 		return nil, fmt.Errorf("mounting at %s: %w%s", point, err, advice())
 	}
 	m.raw.notices.start(m.server, o.FS)

@@ -43,6 +43,7 @@ type queue struct {
 	mu      sync.Mutex
 	wake    sync.Cond
 	waiting []notice            // guarded by mu
+	busy    bool                // guarded by mu: a batch is being told
 	known   map[notice]struct{} // guarded by mu: what waits
 	closed  bool                // guarded by mu
 }
@@ -104,13 +105,15 @@ func (n *notices) push(x notice) {
 	}
 	q.known[x] = struct{}{}
 	q.waiting = append(q.waiting, x)
-	q.wake.Signal()
+	q.wake.Broadcast()
 }
 
 func (n *notices) work(q *queue) {
 	defer n.owned.Done()
 	for {
 		q.mu.Lock()
+		q.busy = false
+		q.wake.Broadcast()
 		for len(q.waiting) == 0 && !q.closed {
 			q.wake.Wait()
 		}
@@ -119,7 +122,7 @@ func (n *notices) work(q *queue) {
 			return
 		}
 		batch := q.waiting
-		q.waiting = nil
+		q.waiting, q.busy = nil, true
 		q.mu.Unlock()
 		for _, x := range batch {
 			// From here on a new event of the same kind must be told anew.

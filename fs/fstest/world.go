@@ -1,0 +1,94 @@
+// Package fstest holds what a mounted drive must do, as tests that run on package fs directly and
+// again on a real mount of it.
+package fstest
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/fs"
+	"github.com/duskfs/duskfs/fs/fusemount"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// World is a store with one drive, its remote, and a file system on them.
+type World struct {
+	Store  *cache.Store
+	Drive  cache.DriveInfo
+	Remote *Remote
+	FS     *fs.FS
+}
+
+// NewWorld makes a world that ends, and is checked, with the test. edit may change the options of
+// its file system, and fill the remote.
+func NewWorld(t testing.TB, edit func(*World, *fs.Options)) *World {
+	t.Helper()
+	store, err := cache.Open(t.TempDir(), cache.Options{Host: "TESTHOST"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &World{Store: store, Remote: newRemote()}
+	t.Cleanup(func() {
+		if w.FS != nil {
+			if err := w.FS.Close(); err != nil {
+				t.Errorf("closing the file system: %v", err)
+			}
+		}
+		wrong, err := store.Check(context.Background())
+		if err != nil {
+			t.Errorf("checking the store: %v", err)
+		}
+		for _, s := range wrong {
+			t.Errorf("the store is damaged: %s", s)
+		}
+		if err := store.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	w.Drive, err = store.AddDrive(graph.Drive{
+		ID: "drive", Name: "Documents", Type: "business",
+		Quota: graph.Quota{Total: 1 << 40, Used: 1 << 30, Remaining: 1<<40 - 1<<30},
+	}, w.Remote.root())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Remote.store, w.Remote.num = store, w.Drive.Num
+	o := fs.Options{
+		Tree: store.Tree(), Content: store.Content(), Sync: store.Sync,
+		Drives: []fs.Drive{{Info: w.Drive, Name: "Documents", Remote: w.Remote}},
+		UID:    uint32(os.Getuid()), GID: uint32(os.Getgid()),
+	}
+	if edit != nil {
+		edit(w, &o)
+	}
+	if w.FS, err = fs.New(o); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// Mount mounts the world's file system until the test ends, and returns where. It skips the test
+// only where there is no FUSE.
+func (w *World) Mount(t testing.TB) (*fusemount.Mount, string) {
+	t.Helper()
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("no /dev/fuse: nothing can be mounted here")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	m, err := fusemount.New(ctx, fusemount.Options{FS: w.FS, Mountpoint: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := m.Unmount(ctx); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	})
+	return m, m.Mountpoint()
+}

@@ -1,0 +1,362 @@
+package fusemount_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+
+	"github.com/duskfs/duskfs/fs"
+	"github.com/duskfs/duskfs/fs/fstest"
+	"github.com/duskfs/duskfs/fs/fusemount"
+)
+
+// What must not run in the process that serves the mount, since a page fault there would wait for
+// itself, runs in a child: this test binary with a variable that says what to do.
+const childVariable = "DUSKFS_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	what, arg, ok := strings.Cut(os.Getenv(childVariable), ":")
+	if !ok {
+		os.Exit(m.Run())
+	}
+	if err := children[what](arg); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+var children = map[string]func(string) error{
+	"mmap-read":  childMapRead,
+	"mmap-write": childMapWrite,
+	"mount":      childMount,
+}
+
+func child(what, arg string) *exec.Cmd {
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), childVariable+"="+what+":"+arg)
+	return c
+}
+
+func mapped(path string, prot int) (*os.File, []byte, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	m, err := unix.Mmap(int(f.Fd()), 0, int(st.Size()), prot, unix.MAP_SHARED)
+	return f, m, err
+}
+
+// childMapRead prints a file that it reads through a map.
+func childMapRead(path string) error {
+	_, m, err := mapped(path, unix.PROT_READ)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(m)
+	return err
+}
+
+// childMapWrite writes MAPPED at the start of a file through a map, says so, and waits for its
+// input to end before it ends.
+func childMapWrite(path string) error {
+	_, m, err := mapped(path, unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		return err
+	}
+	copy(m, "MAPPED")
+	fmt.Println("written")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// childMount mounts an empty file system and is killed.
+func childMount(point string) error {
+	s, err := fuse.NewServer(fuse.NewDefaultRawFileSystem(), point, &fuse.MountOptions{DirectMount: true, Name: "duskfs"})
+	if err != nil {
+		return err
+	}
+	go s.Serve()
+	return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+}
+
+func TestMapsReadAndWrite(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", data) })
+	m, root := w.Mount(t)
+	path := filepath.Join(root, "f")
+
+	got, err := child("mmap-read", path).Output()
+	if err != nil || !bytes.Equal(got, data) {
+		t.Fatalf("a map of a remote file read %d bytes, %v", len(got), err)
+	}
+
+	c := child("mmap-write", path)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "written\n" {
+		t.Fatalf("the child said %q, %v", line, err)
+	}
+	n, err := w.Store.Tree().Resolve(w.Drive.Root, "/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As a step that sends the file does before it seals it.
+	m.Writeback(n.Ino)
+	body, err := w.Store.Content().Local(uint64(n.Ino))
+	if err != nil {
+		t.Fatalf("after Writeback there is no local work: %v", err)
+	}
+	defer body.Close()
+	head := make([]byte, 8)
+	if _, err := body.ReadAt(head, 0); string(head) != "MAPPED67" || err != nil {
+		t.Errorf("after Writeback the body begins with %q, %v", head, err)
+	}
+	in.Close()
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	copy(data, "MAPPED")
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("after the child's end: %d bytes, %v", len(got), err)
+	}
+}
+
+func TestAnInterruptEndsAReadThatHangs(t *testing.T) {
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", []byte("slow")) })
+	_, root := w.Mount(t)
+	defer w.Remote.Hang()()
+	c := exec.Command("cat", filepath.Join(root, "f"))
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for n := 0; n == 0; n, _ = w.Remote.Reads() {
+		time.Sleep(time.Millisecond)
+	}
+	// Everything else goes on meanwhile.
+	if err := os.WriteFile(filepath.Join(root, "other"), []byte("x"), 0o644); err != nil {
+		t.Error(err)
+	}
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	select {
+	case err := <-done:
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		c.Process.Kill()
+		t.Fatal("the interrupted program still hangs")
+	}
+}
+
+func TestTheKernelLearnsOfRemoteChanges(t *testing.T) {
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) {
+		w.Remote.Put("/f", []byte("first version"))
+		w.Remote.Put("/d/inside", []byte("x"))
+	})
+	m, root := w.Mount(t)
+	path := filepath.Join(root, "f")
+	look := func() (string, []string) {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		es, err := os.ReadDir(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range es {
+			names = append(names, e.Name())
+		}
+		return string(b), names
+	}
+	if b, names := look(); b != "first version" || fmt.Sprint(names) != "[d f]" {
+		t.Fatalf("before: %q %v", b, names)
+	}
+	if _, err := os.Stat(filepath.Join(root, "new")); !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err) // the kernel remembers now that it is not there
+	}
+	for m.Handles() > 0 { // the kernel releases after close has returned; what is open waits in the inbox
+		time.Sleep(time.Millisecond)
+	}
+	w.Remote.Put("/f", []byte("the second version, longer"))
+	w.Remote.Put("/new", []byte("n"))
+	if err := w.Remote.List(context.Background(), w.Drive.Root); err != nil {
+		t.Fatal(err)
+	}
+	m.Drain()
+	if b, names := look(); b != "the second version, longer" || fmt.Sprint(names) != "[d f new]" {
+		t.Errorf("after: %q %v", b, names)
+	}
+	if st, err := os.Stat(path); err != nil || st.Size() != 26 {
+		t.Errorf("stat: %v, %v", st, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(root, "new")); string(b) != "n" || err != nil {
+		t.Errorf("new: %q, %v", b, err)
+	}
+}
+
+func TestAMountLeftBehindIsClearedAway(t *testing.T) {
+	point := t.TempDir()
+	t.Cleanup(func() { unix.Unmount(point, unix.MNT_DETACH) })
+	if err := child("mount", point).Run(); err == nil {
+		t.Fatal("the child lives")
+	}
+	if _, err := os.ReadDir(point); !errors.Is(err, syscall.ENOTCONN) {
+		t.Fatalf("the dead mount says %v, want ENOTCONN", err)
+	}
+	w := fstest.NewWorld(t, nil)
+	m, err := fusemount.New(context.Background(), fusemount.Options{FS: w.FS, Mountpoint: point})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(point, "f"), []byte("x"), 0o644); err != nil {
+		t.Error(err)
+	}
+	if err := m.Unmount(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMountpointsThatCannotBeUsed(t *testing.T) {
+	w := fstest.NewWorld(t, nil)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, busy := w.Mount(t)
+	for _, c := range []struct{ name, point, want string }{
+		{"missing", filepath.Join(dir, "none"), "mkdir"},
+		{"a file", file, "not a folder"},
+		{"not empty", dir, "not empty"},
+		{"mounted", busy, "unmount it first"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m, err := fusemount.New(context.Background(), fusemount.Options{FS: w.FS, Mountpoint: c.point})
+			if err == nil {
+				m.Unmount(context.Background())
+				t.Fatal("it was mounted")
+			}
+			if !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), c.point) {
+				t.Errorf("the error does not name %q and %q: %v", c.point, c.want, err)
+			}
+		})
+	}
+}
+
+func TestMountOptions(t *testing.T) {
+	_, root := fstest.NewWorld(t, nil).Mount(t)
+	all, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		if f := strings.Fields(line); f[1] == root {
+			for _, want := range []string{"nosuid", "nodev", "default_permissions"} {
+				if !strings.Contains(f[3], want) {
+					t.Errorf("no %s in %s", want, line)
+				}
+			}
+			if f[0] != "duskfs" || f[2] != "fuse.duskfs" {
+				t.Errorf("odd source or type: %s", line)
+			}
+			return
+		}
+	}
+	t.Error("it is not in the list of mounts")
+}
+
+func TestUnmountOfABusyMountDetachesAndCuts(t *testing.T) {
+	w := fstest.NewWorld(t, nil)
+	point := t.TempDir()
+	t.Cleanup(func() { unix.Unmount(point, unix.MNT_DETACH) })
+	m, err := fusemount.New(context.Background(), fusemount.Options{FS: w.FS, Mountpoint: point})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(point, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("written before"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := m.Unmount(ctx); err != nil {
+		t.Fatal(err)
+	}
+	m.Wait()
+	if _, err := f.WriteString("after"); err == nil {
+		t.Error("writing goes on after the cut")
+	}
+	if es, err := os.ReadDir(point); err != nil || len(es) != 0 {
+		t.Errorf("the mountpoint holds %v, %v", es, err)
+	}
+	n, err := w.Store.Tree().Resolve(w.Drive.Root, "/f")
+	if err != nil || n.Size != int64(len("written before")) {
+		t.Errorf("size recorded: %d, %v", n.Size, err)
+	}
+	if held := w.Store.Tree().Held(n.Ino); held != 0 {
+		t.Errorf("%d handles are still held", held)
+	}
+}
+
+func TestWhatTheKernelDoesByItself(t *testing.T) {
+	w := fstest.NewWorld(t, nil)
+	_, root := w.Mount(t)
+	for _, call := range []struct {
+		name string
+		err  error
+		want error
+	}{
+		{"symlink", os.Symlink("x", filepath.Join(root, "l")), syscall.EPERM},
+		{"fifo", syscall.Mkfifo(filepath.Join(root, "p"), 0o644), syscall.EPERM},
+		{"mknod of a file", syscall.Mknod(filepath.Join(root, "f"), syscall.S_IFREG|0o644, 0), nil},
+		{"link", os.Link(filepath.Join(root, "f"), filepath.Join(root, "g")), syscall.EPERM},
+		{"setxattr", unix.Setxattr(filepath.Join(root, "f"), "user.x", []byte("y"), 0), syscall.ENOTSUP},
+	} {
+		if !errors.Is(call.err, call.want) {
+			t.Errorf("%s: %v, want %v", call.name, call.err, call.want)
+		}
+	}
+	es, err := os.ReadDir(root)
+	if err != nil || len(es) != 1 {
+		t.Errorf("left behind: %v, %v", es, err)
+	}
+}

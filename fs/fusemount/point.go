@@ -1,0 +1,26 @@
+package fusemount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Prepare checks that a folder can be mounted at, before anything else is begun, and returns it
+// absolute and free of links. A mount whose daemon was killed is cleared away. Errors say what to do.
+func Prepare(path string) (string, error) { return prepare(path) }
+
+// Clear takes away a mount whose daemon was killed, and reports whether there was one.
+func Clear(path string) (bool, error) {
+	point, err := filepath.Abs(path)
+	if err != nil {
+		return false, fmt.Errorf("mountpoint %s: %w", path, err)
+	}
+	if _, err := os.Stat(point); !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.ESTALE) {
+		return false, nil
+	}
+	_, err = prepare(point)
+	return err == nil, err
+}
