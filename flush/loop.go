@@ -1,0 +1,146 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+)
+
+const (
+	// tick is how often the clock on the wall is looked at while a schedule waits: timers stand
+	// still while a laptop sleeps.
+	tick = time.Minute
+	// firstRetry is how soon a drive that has never been reached is tried again.
+	firstRetry = 30 * time.Second
+	// breath is the least time between two refreshes that readers ask for.
+	breath = 2 * time.Second
+)
+
+// keep runs the cycles of one drive until ctx ends.
+func (e *Engine) keep(ctx context.Context, k *keeper) {
+	var looked time.Time  // when remote changes were last looked for, by the clock on the wall
+	var retry time.Time   // no scheduled flush before this
+	var flushed time.Time // last scheduled flush that could reach the service
+	for ctx.Err() == nil {
+		now := e.o.Now().Round(0)
+		switch {
+		case e.isPaused():
+		case !now.Before(retry) && e.due(k, flushed, now):
+			_, err := k.flush(ctx, job{Request: Request{Scheduled: true}, k: k}, func(Progress) {})
+			looked = e.o.Now().Round(0)
+			if k.report(ctx, "flush", err) {
+				flushed = now
+			} else {
+				retry = looked.Add(e.interval(k))
+			}
+			continue
+		case looked.IsZero(), e.o.Poll > 0 && now.Sub(looked) >= e.interval(k), now.Before(looked),
+			k.wanted.Load() && now.Sub(looked) >= breath:
+			k.wanted.Store(false)
+			_, err := k.refresh(ctx)
+			looked = e.o.Now().Round(0)
+			k.report(ctx, "refresh", err)
+			continue
+		}
+		wait := e.wait(k, now, looked)
+		if wait < 0 {
+			select {
+			case <-ctx.Done():
+			case <-k.bell:
+			}
+			continue
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-k.bell:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// wait returns how long the loop of a drive may sleep; negative is until somebody wakes it.
+func (e *Engine) wait(k *keeper, now, looked time.Time) time.Duration {
+	if e.isPaused() {
+		return -1
+	}
+	wait := time.Duration(-1)
+	sooner := func(d time.Duration) {
+		if d = max(d, 0); wait < 0 || d < wait {
+			wait = d
+		}
+	}
+	if e.o.Poll > 0 {
+		sooner(looked.Add(e.interval(k)).Sub(now))
+	}
+	if k.wanted.Load() {
+		sooner(looked.Add(breath).Sub(now))
+	}
+	if !e.o.Schedule.Zero() && !k.d.ReadOnly {
+		sooner(tick)
+		sooner(e.o.Schedule.Next(now).Sub(now))
+	}
+	return wait
+}
+
+// interval is how often a drive is looked at.
+func (e *Engine) interval(k *keeper) time.Duration {
+	if e.o.Poll < 0 {
+		return firstRetry
+	}
+	if k.reached() {
+		return e.o.Poll
+	}
+	return min(e.o.Poll, firstRetry)
+}
+
+// due reports whether a time of the schedule has passed since the oldest pending change was made
+// and since the last flush.
+func (e *Engine) due(k *keeper, flushed, now time.Time) bool {
+	if e.o.Schedule.Zero() || k.d.ReadOnly {
+		return false
+	}
+	p, err := e.o.Store.Outbox(k.d.Num).Pending()
+	if err != nil || p.Items == 0 {
+		return false
+	}
+	last := p.Oldest
+	later := func(t time.Time) {
+		if t.After(last) {
+			last = t
+		}
+	}
+	later(flushed)
+	if r := k.lastWhole(); r != nil {
+		later(r.Started)
+	}
+	return e.o.Schedule.Due(last, now)
+}
+
+// report takes in how a cycle that started by itself ended, and reports whether it reached its end.
+func (k *keeper) report(ctx context.Context, what string, err error) bool {
+	if err == nil {
+		return true
+	}
+	if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		k.o.Logger.Warn("cycle ended early", "what", what, "drive", k.d.Name, "err", err)
+	}
+	return false
+}
+
+// lastWhole returns the newest receipt of a flush that did not end early, nil if there is none.
+func (k *keeper) lastWhole() *cache.Receipt {
+	receipts, err := k.reports.Receipts(20)
+	if err != nil {
+		return nil
+	}
+	for i := range receipts {
+		if receipts[i].Error == "" {
+			return &receipts[i]
+		}
+	}
+	return nil
+}
