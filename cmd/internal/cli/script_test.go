@@ -1,0 +1,322 @@
+package cli_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/duskfs/duskfs/cmd/internal/cli"
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"duskfs": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		work, err := os.Getwd()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(cli.Run(ctx, os.Args[1:], cli.Streams{Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Work: work}))
+	}})
+}
+
+// TestScripts runs the scripts of testdata: the program itself, a real daemon, a real mount, and the
+// emulator on loopback TLS. Beside testscript's own commands they have:
+//
+//	emulator                     serve an emulated tenant with sample documents and point the variables at it
+//	generate N                   add N items to the drive
+//	offline on|off               break the service's connections
+//	colleague put PATH TEXT      write a file on the other side
+//	colleague rm PATH            delete there
+//	colleague mv FROM TO         move there
+//	remote PATH TEXT             the file there has this text; a leading ! says that there is none
+//	item keep PATH               remember the item at PATH, and its number of versions
+//	item same PATH N             it is still the same item, with N more versions
+//	writes N                     the service has seen N write requests since it was last asked; "some" is any but 0
+//	equal FOLDER                 the drive and a folder are equal by path and SHA-256
+//	lawful                       the service saw no violation of its protocol
+//	status N COMMAND…            run a command that ends with exit status N
+//	kill9 MOUNT                  kill the daemon of a mount
+//	await MOUNT                  wait until a mount has a daemon
+func TestScripts(t *testing.T) {
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		t.Skip("no /dev/fuse: the scripts mount")
+	}
+	w := &worlds{of: map[string]*world{}}
+	testscript.Run(t, testscript.Params{
+		Dir:   "testdata",
+		Setup: w.setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"emulator":  w.command(0, (*world).emulator),
+			"generate":  w.command(1, (*world).generate),
+			"offline":   w.command(1, (*world).offline),
+			"colleague": w.command(2, (*world).colleague),
+			"remote":    w.command(1, (*world).remote),
+			"item":      w.command(2, (*world).item),
+			"writes":    w.command(1, (*world).writes),
+			"equal":     w.command(1, (*world).equal),
+			"lawful":    w.command(0, (*world).lawful),
+			"status":    w.command(2, (*world).status),
+			"kill9":     w.command(1, (*world).kill9),
+			"await":     w.command(1, (*world).await),
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// worlds finds the world of a script; scripts run side by side.
+type worlds struct {
+	mu sync.Mutex
+	of map[string]*world // by working directory
+}
+
+// world is what one script works in.
+type world struct {
+	state  string
+	server *graphtest.Server
+	drive  *graphtest.Drive
+	kept   graphtest.Info
+	seen   int // write requests
+}
+
+func (ws *worlds) setup(e *testscript.Env) error {
+	home := filepath.Join(e.WorkDir, "home")
+	w := &world{state: filepath.Join(home, ".local", "state", "duskfs")}
+	ws.mu.Lock()
+	ws.of[e.WorkDir] = w
+	ws.mu.Unlock()
+	e.Setenv("HOME", home)
+	e.Setenv("PATH", e.Getenv("PATH"))
+	e.Setenv("M", filepath.Join(e.WorkDir, "m"))
+	e.Defer(w.end)
+	return errors.Join(os.Mkdir(home, 0o700), os.Mkdir(filepath.Join(e.WorkDir, "m"), 0o700))
+}
+
+// end unmounts what a script left mounted, so that its folder can be removed.
+func (w *world) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	live, err := control.NewRegistry(w.state).List(ctx)
+	if err != nil {
+		return // there was no state folder
+	}
+	for _, r := range live {
+		if control.NewClient(r.Mount, r.Socket).Unmount(ctx) != nil {
+			_ = syscall.Kill(r.PID, syscall.SIGKILL)
+			_ = exec.Command("fusermount3", "-uz", r.Mount).Run()
+		}
+	}
+	if w.server != nil {
+		_ = w.server.Close()
+	}
+}
+
+// command makes a script command from a method; it fails the script with the method's error.
+func (ws *worlds) command(least int, do func(*world, *testscript.TestScript, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		ws.mu.Lock()
+		w := ws.of[ts.Getenv("WORK")]
+		ws.mu.Unlock()
+		if neg || len(args) < least {
+			ts.Fatalf("this command is used otherwise")
+		}
+		if err := do(w, ts, args); err != nil {
+			ts.Fatalf("%v", err)
+		}
+	}
+}
+
+func (w *world) emulator(ts *testscript.TestScript, _ []string) error {
+	var err error
+	if w.server, err = graphtest.New(graphtest.Options{Sample: true, Seed: 7}); err != nil {
+		return err
+	}
+	if err := w.server.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	w.drive = w.server.Me().Drive()
+	for _, v := range w.server.Env() {
+		name, value, _ := strings.Cut(v, "=")
+		ts.Setenv(name, value)
+	}
+	return nil
+}
+
+func (w *world) generate(_ *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	return w.drive.Generate(n, 3)
+}
+
+func (w *world) offline(_ *testscript.TestScript, args []string) error {
+	w.server.SetOffline(args[0] == "on")
+	return nil
+}
+
+func (w *world) colleague(_ *testscript.TestScript, args []string) (err error) {
+	switch {
+	case args[0] == "put" && len(args) == 3:
+		_, err = w.drive.Put(args[1], []byte(args[2]))
+	case args[0] == "rm":
+		err = w.drive.Delete(args[1])
+	case args[0] == "mv" && len(args) == 3:
+		_, err = w.drive.Move(args[1], args[2])
+	default:
+		err = fmt.Errorf("colleague %s is not known", args[0])
+	}
+	return err
+}
+
+func (w *world) remote(_ *testscript.TestScript, args []string) error {
+	path, absent := strings.CutPrefix(args[0], "!")
+	got, err := w.drive.Read(path)
+	switch {
+	case absent && err == nil:
+		return fmt.Errorf("%s exists there", path)
+	case absent:
+		return nil
+	case err != nil:
+		return err
+	case len(args) > 1 && string(got) != args[1]:
+		return fmt.Errorf("%s holds %q there, want %q", path, got, args[1])
+	}
+	return nil
+}
+
+func (w *world) item(_ *testscript.TestScript, args []string) error {
+	now, err := w.drive.Stat(args[1])
+	if err != nil {
+		return err
+	}
+	if args[0] == "keep" {
+		w.kept = now
+		return nil
+	}
+	if now.ID != w.kept.ID {
+		return fmt.Errorf("%s is another item now", args[1])
+	}
+	if got := strconv.Itoa(now.Versions - w.kept.Versions); got != args[2] {
+		return fmt.Errorf("%s has %s more versions, want %s", args[1], got, args[2])
+	}
+	return nil
+}
+
+func (w *world) writes(_ *testscript.TestScript, args []string) error {
+	n := w.server.Counts().Writes
+	got := n - w.seen
+	w.seen = n
+	if args[0] == "some" && got > 0 || strconv.Itoa(got) == args[0] {
+		return nil
+	}
+	return fmt.Errorf("the service saw %d write requests, want %s: %v", got, args[0], w.server.Counts().Kinds)
+}
+
+func (w *world) lawful(*testscript.TestScript, []string) error {
+	if v := w.server.Violations(); len(v) > 0 {
+		return errors.New(strings.Join(v, "\n"))
+	}
+	return nil
+}
+
+func (w *world) equal(ts *testscript.TestScript, args []string) error {
+	there, err := w.drive.Walk()
+	if err != nil {
+		return err
+	}
+	want := map[string]string{}
+	for _, i := range there {
+		want[i.Path] = i.SHA256
+	}
+	top := ts.MkAbs(args[0])
+	return filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if p != top {
+			rel := "/" + strings.TrimPrefix(p, top+"/")
+			sum := ""
+			if !d.IsDir() {
+				text, err := os.ReadFile(p)
+				if err != nil {
+					return err
+				}
+				h := sha256.Sum256(text)
+				sum = hex.EncodeToString(h[:])
+			}
+			if there, ok := want[rel]; !ok || there != sum {
+				return fmt.Errorf("%s is not the same there (exists: %t)", rel, ok)
+			}
+			delete(want, rel)
+			return nil
+		}
+		return nil
+	})
+}
+
+func (w *world) status(ts *testscript.TestScript, args []string) error {
+	err := ts.Exec(args[1], args[2:]...)
+	got := 0
+	var ee *exec.ExitError
+	if errors.As(err, &ee) {
+		got = ee.ExitCode()
+	} else if err != nil {
+		return err
+	}
+	if strconv.Itoa(got) != args[0] {
+		return fmt.Errorf("exit status %d, want %s\n%s", got, args[0], ts.ReadFile("stderr"))
+	}
+	return nil
+}
+
+func (w *world) record(ts *testscript.TestScript, mount string) (control.Record, error) {
+	return control.NewRegistry(w.state).Find(context.Background(), ts.MkAbs(mount), "/")
+}
+
+func (w *world) kill9(ts *testscript.TestScript, args []string) error {
+	r, err := w.record(ts, args[0])
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil {
+		return err
+	}
+	for range 200 { // it is no child of ours, so there is nothing to wait for but its absence
+		if syscall.Kill(r.PID, 0) != nil {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return fmt.Errorf("process %d does not end", r.PID)
+}
+
+func (w *world) await(ts *testscript.TestScript, args []string) error {
+	for range 500 { // a daemon in the foreground of another process: only the registry tells
+		if r, err := w.record(ts, args[0]); err == nil {
+			if _, err := control.NewClient(r.Mount, r.Socket).Status(context.Background()); err == nil {
+				return nil
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("%s is not mounted", args[0])
+}
