@@ -1,9 +1,13 @@
 package cache
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Inbox is the door for receiving: the change feed's place, and what it brought that is not
@@ -26,151 +30,370 @@ type Feed struct {
 }
 
 // Feed returns the place in the feed.
-func (i *Inbox) Feed() (Feed, error) { panic("unbuilt") }
+func (i *Inbox) Feed() (f Feed, err error) {
+	err = i.s.view(func(x *tx) error {
+		f, err = x.feed(i.drive)
+		return err
+	})
+	return f, err
+}
+
+func (x *tx) feed(d DriveNum) (Feed, error) {
+	var f Feed
+	v, err := x.value(metaDriveKey(metaFeed, d))
+	if err != nil || v == nil {
+		return f, err
+	}
+	return f, decodeJSON(v, &f)
+}
+
+func (x *tx) setFeed(d DriveNum, f Feed) error {
+	b, err := encodeJSON(f)
+	if err != nil {
+		return err
+	}
+	return x.set(metaDriveKey(metaFeed, d), b)
+}
 
 // Begin starts a series of pages: with full, an enumeration from the start.
-func (i *Inbox) Begin(full bool, now time.Time) error { panic("unbuilt") }
+func (i *Inbox) Begin(full bool, now time.Time) error {
+	if full {
+		if err := i.forgetSeen(); err != nil {
+			return err
+		}
+	}
+	return i.s.update(grows, func(x *tx) error {
+		f, err := x.feed(i.drive)
+		if err != nil {
+			return err
+		}
+		f.Complete, f.Full, f.Began = false, full, plain(now)
+		if full {
+			f.Link = graph.Start
+		}
+		return x.setFeed(i.drive, f)
+	})
+}
+
+// forgetSeen drops the marks of what an enumeration has brought.
+func (i *Inbox) forgetSeen() error {
+	for {
+		n := 0
+		err := i.s.update(shrinks, func(x *tx) error {
+			keys, err := x.keys(drivePrefix(rowSeen, i.drive), nil, 4*partRows)
+			if err != nil {
+				return err
+			}
+			n = len(keys)
+			for _, k := range keys {
+				if err := x.del(k); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
 
 // Receive stores a page: its items first, its link last. Receiving a page twice is harmless.
-func (i *Inbox) Receive(p graph.Page) error { panic("unbuilt") }
+//
+// What only repeats a base is not stored. In the first enumeration of a drive, what is new and
+// meets nothing local goes straight into the tree.
+func (i *Inbox) Receive(p graph.Page) error {
+	f, err := i.Feed()
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(p.Items, partRows) {
+		if err := i.s.update(grows, func(x *tx) error {
+			r := receiver{x: x, drive: i.drive, full: f.Full, began: f.Began}
+			for _, item := range part {
+				if err := r.item(item); err != nil {
+					return fmt.Errorf("receive item %s: %w", item.ID, err)
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return i.s.update(grows, func(x *tx) error {
+		f, err := x.feed(i.drive)
+		if err != nil {
+			return err
+		}
+		f.Link, f.Complete = p.Next, p.Done
+		return x.setFeed(i.drive, f)
+	})
+}
+
+// receiver takes in items inside a transaction.
+type receiver struct {
+	x     *tx
+	drive DriveNum
+	full  bool
+	began time.Time
+	// listing: the items are the children of a folder, read just now.
+	listing bool
+}
+
+// goodID reports whether an id may be used in keys. It came from the remote.
+func goodID(id graph.ItemID) bool {
+	return id != "" && len(id) <= maxID && strings.IndexByte(string(id), 0) < 0
+}
+
+// maxID bounds ids far above what the service gives; badger's keys end at 64 KiB.
+const maxID = 4096
+
+func (r receiver) item(i graph.Item) error {
+	if !goodID(i.ID) || i.Parent != "" && !goodID(i.Parent) {
+		r.x.s.log.Warn("an item with a malformed id was left out", "name", i.Name)
+		return nil
+	}
+	if !i.Deleted && i.Type != graph.File && i.Type != graph.Folder && !i.Root {
+		return nil // packages and shortcuts are hidden
+	}
+	n, err := r.x.owner(r.drive, i.ID)
+	if err != nil {
+		return err
+	}
+	if n != nil {
+		return r.known(n, i)
+	}
+	if !i.Deleted {
+		if added, err := r.add(i); added || err != nil {
+			return err
+		}
+	}
+	return r.wait(i)
+}
+
+// wait puts an item into the inbox. What is there of it is older.
+func (r receiver) wait(i graph.Item) error {
+	return r.x.set(itemKey(rowInbox, r.drive, i.ID), encodeItem(&i))
+}
+
+// known takes in an item that a node has.
+func (r receiver) known(n *Node, i graph.Item) error {
+	if r.full && !i.Deleted && n.Base.At.Before(r.began) {
+		if err := r.x.set(itemKey(rowSeen, r.drive, i.ID), nil); err != nil {
+			return err
+		}
+	}
+	b := n.Base
+	repeats := !i.Deleted && i.ETag != "" && i.ETag == b.ETag &&
+		(i.Root || i.Parent == b.Parent && i.Name == b.Name)
+	if repeats {
+		if err := r.x.del(itemKey(rowInbox, r.drive, i.ID)); err != nil {
+			return err
+		}
+		if b.Hash != "" || i.Hash == "" || n.Dir {
+			return nil
+		}
+		n.Base = newBase(b, i, b.At) // the feed may know the hash that an answer left out
+		_, err := r.x.setNode(*n)
+		return err
+	}
+	if r.listing && !i.Deleted {
+		if done, err := r.refresh(n, i); done || err != nil {
+			return err
+		}
+	}
+	return r.wait(i)
+}
+
+// refresh brings a clean node up to date with what a listing says of it, if nothing is in the way.
+func (r receiver) refresh(n *Node, i graph.Item) (bool, error) {
+	x := r.x
+	if d, err := x.diff(n); err != nil || d.Any() || x.s.held[n.Ino] > 0 || n.Dir != (i.Type == graph.Folder) ||
+		n.Parent == 0 || n.Base.Knows(i.ETag) && n.Base.ETag != i.ETag || !name.Safe(i.Name) {
+		return false, err
+	}
+	p, err := x.owner(r.drive, i.Parent)
+	if err != nil || p == nil || !p.Dir {
+		return false, err
+	}
+	if taken, err := x.childByKey(p.Ino, name.Fold(i.Name)); err != nil || taken != nil && taken.Ino != n.Ino {
+		return false, err
+	}
+	if in, err := x.inside(p.Ino, n.Ino); err != nil || in {
+		return false, err
+	}
+	if err := x.del(itemKey(rowInbox, r.drive, i.ID)); err != nil {
+		return false, err
+	}
+	return true, x.takeRemote(*n, newBase(n.Base, i, x.now), p.Ino)
+}
+
+// takeRemote makes a clean node what its new base says, in the folder parent.
+func (x *tx) takeRemote(n Node, b *Base, parent Ino) error {
+	was := n
+	n.Base, n.Parent, n.Name = b, parent, b.Name
+	if !n.Dir {
+		n.Size = b.Size
+		if !b.ModTime.IsZero() {
+			n.Mtime = b.ModTime
+		}
+	}
+	x.moved(was, n)
+	x.event(Event{Ino: n.Ino, Bytes: !n.Dir && !was.Base.Version().Same(b.Version())})
+	_, err := x.setNode(n)
+	return err
+}
+
+// moved tells of the names that a node has lost and got.
+func (x *tx) moved(was, n Node) {
+	if was.Parent == n.Parent && was.Name == n.Name {
+		return
+	}
+	x.event(Event{Parent: was.Parent, Name: was.Name})
+	x.event(Event{Parent: n.Parent, Name: n.Name})
+}
+
+// add puts an item that is new straight into the tree, if it may be.
+func (r receiver) add(i graph.Item) (bool, error) {
+	x := r.x
+	first := r.full && !x.drive(r.drive).Enumerated
+	if !first && !r.listing || i.Root || i.Parent == "" || !name.Safe(i.Name) {
+		return false, nil
+	}
+	p, err := x.owner(r.drive, i.Parent)
+	if err != nil || p == nil || !p.Dir {
+		return false, err
+	}
+	if taken, err := x.has(childKey(p.Ino, name.Fold(i.Name))); err != nil || taken {
+		return false, err
+	}
+	if gone, err := x.has(itemKey(rowGone, r.drive, i.ID)); err != nil || gone {
+		return false, err
+	}
+	if err := x.del(itemKey(rowInbox, r.drive, i.ID)); err != nil {
+		return false, err
+	}
+	_, err = x.addRemote(r.drive, p.Ino, newBase(nil, i, x.now))
+	return true, err
+}
+
+// addRemote makes the clean node of a base in a folder.
+func (x *tx) addRemote(d DriveNum, parent Ino, b *Base) (Node, error) {
+	ino, err := x.newIno()
+	if err != nil {
+		return Node{}, err
+	}
+	n, err := x.addNode(x.remoteNode(d, ino, parent, b))
+	x.event(Event{Parent: parent, Name: b.Name})
+	return n, err
+}
 
 // Waiting counts the items that are received and not applied.
-func (i *Inbox) Waiting() (int, error) { panic("unbuilt") }
+func (i *Inbox) Waiting() (n int, err error) {
+	err = i.s.view(func(x *tx) error {
+		keys, err := x.keys(drivePrefix(rowInbox, i.drive), nil, 0)
+		n = len(keys)
+		return err
+	})
+	return n, err
+}
 
 // Unseen returns the items known here whose base is older than the start of the enumeration that
 // just ended and which it did not bring. They may be gone: the caller asks for each by its id.
-func (i *Inbox) Unseen() ([]graph.ItemID, error) { panic("unbuilt") }
+func (i *Inbox) Unseen() (unseen []graph.ItemID, err error) {
+	err = i.s.view(func(x *tx) error {
+		f, err := x.feed(i.drive)
+		if err != nil || !f.Full {
+			return err
+		}
+		return x.each(drivePrefix(rowItem, i.drive), nil, func(k, v []byte) (bool, error) {
+			id := itemOfKey(k)
+			if seen, err := x.has(itemKey(rowSeen, i.drive, id)); err != nil || seen {
+				return true, err
+			}
+			n, err := x.node(Ino(number(v)))
+			if err != nil {
+				return false, err
+			}
+			if n.Parent == 0 || !n.Base.At.Before(f.Began) {
+				return true, nil
+			}
+			waits, err := x.has(itemKey(rowInbox, i.drive, id))
+			if err == nil && !waits {
+				unseen = append(unseen, id)
+			}
+			return true, err
+		})
+	})
+	return unseen, err
+}
 
 // Enumerated ends a full enumeration: every folder is Followed from now on.
-func (i *Inbox) Enumerated(now time.Time) error { panic("unbuilt") }
+func (i *Inbox) Enumerated(now time.Time) error {
+	err := i.s.update(grows, func(x *tx) error {
+		f, err := x.feed(i.drive)
+		if err != nil {
+			return err
+		}
+		f.Full, f.Checked = false, plain(now)
+		if err := x.setFeed(i.drive, f); err != nil {
+			return err
+		}
+		d := x.drive(i.drive)
+		if d.Num == 0 {
+			return fmt.Errorf("drive %d: %w", i.drive, ErrNotExist)
+		}
+		d.Enumerated = true
+		x.setDrive(d)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return i.forgetSeen()
+}
 
 // List applies a listing of one folder's children: what is new is added, what is known and clean
-// is brought up to date, nothing is removed. The folder becomes Listed if it was Unlisted.
-func (i *Inbox) List(folder Ino, items []graph.Item) error { panic("unbuilt") }
-
-// Case is one incoming item beside everything that bears on it. It is a value: merge.Decide needs
-// nothing else.
-type Case struct {
-	Incoming graph.Item
-	// Confirmed: Incoming was read by its id just now, not taken from the feed; for a tombstone,
-	// the service said twice that the item is gone.
-	Confirmed bool
-	Now       time.Time
-
-	// Node has this item, nil if none has. NodeDiff is in what it differs from its base.
-	Node     *Node
-	NodeDiff Diff
-	// Gone: the item was removed here and that is pending, or sent and not echoed yet.
-	Gone *Gone
-	// Open: some handle holds Node. Sending: a step is under way for Node, or for Holder.
-	Open, Sending bool
-	// LocalHash is the hash of Node's (or, if that is nil, Holder's) bytes, empty if not computed.
-	LocalHash graph.Hash
-	LocalSize int64
-
-	// Parent is the node of the folder that Incoming names, nil if there is none.
-	Parent *Node
-	// Above are the folders, nearest first, that were removed here and lie between Incoming and
-	// the nearest living folder. Empty if Parent is there. Orphan: even so no living folder was
-	// found, and no folder on the way up waits in the inbox: the item is outside of what is known.
-	Above  []Gone
-	Orphan bool
-	// Cycle: Incoming's parent is Node itself or inside it.
-	Cycle bool
-
-	// Holder is another node that has the name which Incoming claims.
-	Holder     *Node
-	HolderDiff Diff
-	HolderOpen bool
-	// HolderLeaves: the inbox holds an item that moves the holder away or deletes it.
-	HolderLeaves bool
-
-	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
-	DirtyBelow, OpenBelow int
+// is brought up to date, nothing is removed. What meets local work waits in the inbox. The folder
+// becomes Listed if it was Unlisted.
+func (i *Inbox) List(folder Ino, items []graph.Item) error {
+	var item graph.ItemID
+	err := i.s.view(func(x *tx) error {
+		p, err := x.folder(folder)
+		if err == nil {
+			item = itemOf(&p)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if item == "" {
+		return ErrStale
+	}
+	for part := range slices.Chunk(items, partRows) {
+		if err := i.s.update(grows, func(x *tx) error {
+			r := receiver{x: x, drive: i.drive, listing: true}
+			for _, it := range part {
+				if it.Parent == "" {
+					it.Parent = item
+				}
+				if err := r.item(it); err != nil {
+					return fmt.Errorf("list item %s: %w", it.ID, err)
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return i.s.update(grows, func(x *tx) error {
+		p, err := x.folder(folder)
+		if err != nil || p.Listing != Unlisted {
+			return err
+		}
+		p.Listing = Listed
+		_, err = x.setNode(p)
+		return err
+	})
 }
-
-// Verb is what becomes of the node that has the incoming item, or of the item without one.
-type Verb uint8
-
-const (
-	// Ignore drops the incoming item: an echo, or nothing that concerns us.
-	Ignore Verb = iota
-	// Wait leaves it in the inbox.
-	Wait
-	// NeedItem asks for the item to be read by its id, and the case decided again.
-	NeedItem
-	// NeedHash asks for LocalHash, and the case decided again.
-	NeedHash
-	// Add makes a clean node for it at its place. Side says what becomes of a holder.
-	Add
-	// Agree makes it the base of Node; Bytes, Place and ModTime say what Node takes from it. With
-	// Place, Side says what becomes of a holder, and the folders in Above are restored first.
-	Agree
-	// Split makes Node a new item under the name of a conflict copy, in Node's own folder, and Adds
-	// the incoming item at its place: Side and Above as for Agree.
-	Split
-	// Drop removes Node. Of a folder the clean rest goes; unsent work below stays, and it and the
-	// folders above it lose their bases (they are new items now).
-	Drop
-	// Revive makes Node a new item: it keeps its place and its bytes and loses its base.
-	Revive
-	// Restore forgets the pending deletion, if there is one, and Adds the item, after the folders in
-	// Above, whose deletions are forgotten too. Side says what becomes of a holder.
-	Restore
-	// Forget forgets the deletion: the remote has agreed.
-	Forget
-	// TakeBase makes the incoming item the base of Holder: the same file, or a folder to merge with.
-	TakeBase
-	// Undo is for a Cycle: of the folders from Incoming's parent up to Node those that were moved
-	// here go back to the places of their bases, then Node takes the place of the incoming item as
-	// with Agree. ErrStale if none was moved here: then another item of the inbox ends the cycle.
-	Undo
-)
-
-// Bytes says whose bytes a node has after Agree or TakeBase.
-type Bytes uint8
-
-const (
-	// KeepBytes: as they are; local work stays unsent.
-	KeepBytes Bytes = iota
-	// TheirBytes: the remote's; the local copy was clean and is dropped.
-	TheirBytes
-	// SameBytes: local work turned out to equal the remote's; it counts as sent.
-	SameBytes
-)
-
-// Side says what becomes of a Holder so that the incoming item can have its name.
-type Side uint8
-
-const (
-	// Stay: there is no holder, or it keeps its name since the incoming item does not take it.
-	Stay Side = iota
-	// Aside: the holder is renamed to a conflict copy.
-	Aside
-	// Park: the holder gets a temporary name; its own item in the inbox moves or deletes it next.
-	Park
-)
-
-// Ruling is the answer to a Case.
-type Ruling struct {
-	Verb    Verb
-	Bytes   Bytes
-	Place   bool // with Agree and TakeBase: take the remote's folder and name
-	ModTime bool // take the remote's time
-	Holder  Side
-	// Report, if not empty, is recorded for people: "conflict" (ours became a copy), "revived" (deleted
-	// there, kept here), "restored" (deleted here, kept there), "moved" (both moved it, ours counts),
-	// "gone" (deleted there, moved here), "undone", "hidden" (a name that cannot be shown).
-	Report string
-}
-
-// Cases calls fn for every item that waits, folders before what is in them and deletions last, each
-// case as of the moment of the call, until fn returns false. fn may call Apply and Drop.
-func (i *Inbox) Cases(fn func(Case) bool) error { panic("unbuilt") }
-
-// Case builds the case of one item, confirmed or not.
-func (i *Inbox) Case(item graph.Item, confirmed bool) (Case, error) { panic("unbuilt") }
-
-// Apply carries a ruling out and takes the item off the inbox (Wait, NeedItem and NeedHash do
-// neither). ErrStale if what the case says does not hold any more: build it again.
-func (i *Inbox) Apply(c Case, r Ruling) error { panic("unbuilt") }

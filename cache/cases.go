@@ -1,0 +1,351 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
+)
+
+// echoTime is how long a deletion that was sent waits for its tombstone.
+const echoTime = 24 * time.Hour
+
+// Cases calls fn for every item that waits, folders before what is in them and deletions last, each
+// case as of the moment of the call, until fn returns false. fn may call Apply and Drop. An item
+// whose folder waits itself is left out: it is not known yet where it belongs.
+func (i *Inbox) Cases(fn func(Case) bool) error {
+	if err := i.forgetSent(); err != nil {
+		return err
+	}
+	order, err := i.order()
+	if err != nil {
+		return err
+	}
+	for _, id := range order {
+		var c Case
+		skip := false
+		err := i.s.view(func(x *tx) error {
+			v, err := x.value(itemKey(rowInbox, i.drive, id))
+			if err != nil || v == nil {
+				skip = true // applied with another
+				return err
+			}
+			item, err := decodeItem(id, v)
+			if err != nil {
+				return err
+			}
+			if skip, err = x.unsettled(i.drive, item); err != nil || skip {
+				return err
+			}
+			c, err = x.build(i.drive, item, false)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("case of item %s: %w", id, err)
+		}
+		if !skip && !fn(c) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// unsettled reports whether an item's folder is not known yet, but waits in the inbox.
+func (x *tx) unsettled(d DriveNum, item graph.Item) (bool, error) {
+	if item.Deleted || item.Parent == "" || item.Parent == item.ID {
+		return false, nil
+	}
+	if ino, err := x.ownerIno(d, item.Parent); err != nil || ino != 0 {
+		return false, err
+	}
+	if g, err := x.gone(d, item.Parent); err != nil || g != nil {
+		return false, err
+	}
+	v, err := x.value(itemKey(rowInbox, d, item.Parent))
+	if err != nil || v == nil {
+		return false, err
+	}
+	parent, err := decodeItem(item.Parent, v)
+	return !parent.Deleted, err
+}
+
+// order lists what waits: folders before what is in them, deletions last, of these what is deep in
+// the tree first.
+func (i *Inbox) order() ([]graph.ItemID, error) {
+	parent := map[graph.ItemID]graph.ItemID{}
+	var live, deleted []graph.ItemID
+	depth := map[graph.ItemID]int{}
+	err := i.s.view(func(x *tx) error {
+		err := x.each(drivePrefix(rowInbox, i.drive), nil, func(k, v []byte) (bool, error) {
+			item, err := decodeItem(itemOfKey(k), v)
+			if err != nil {
+				return false, err
+			}
+			if item.Deleted {
+				deleted = append(deleted, item.ID)
+				return true, nil
+			}
+			live = append(live, item.ID)
+			parent[item.ID] = item.Parent
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, id := range deleted {
+			if depth[id], err = x.depth(i.drive, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(deleted, func(a, b graph.ItemID) int { return depth[b] - depth[a] })
+
+	order := make([]graph.ItemID, 0, len(live)+len(deleted))
+	done := map[graph.ItemID]bool{}
+	var chain []graph.ItemID
+	for _, id := range live {
+		// Up to what is ordered already, then down again. A circle ends where it began.
+		for at, waits := id, true; waits && !done[at]; {
+			done[at] = true
+			chain = append(chain, at)
+			at = parent[at]
+			_, waits = parent[at]
+		}
+		for len(chain) > 0 {
+			order = append(order, chain[len(chain)-1])
+			chain = chain[:len(chain)-1]
+		}
+	}
+	return append(order, deleted...), nil
+}
+
+// depth returns how many folders are above the node of an item, 0 if there is no node.
+func (x *tx) depth(d DriveNum, id graph.ItemID) (int, error) {
+	n, err := x.owner(d, id)
+	if err != nil || n == nil {
+		return 0, err
+	}
+	depth := 0
+	for at := *n; at.Parent != 0 && depth < maxDepth; depth++ {
+		if at, err = x.node(at.Parent); err != nil {
+			return 0, err
+		}
+	}
+	return depth, nil
+}
+
+// forgetSent drops deletions that were sent so long ago that no echo of them will come.
+func (i *Inbox) forgetSent() error {
+	var old []graph.ItemID
+	err := i.s.view(func(x *tx) error {
+		return x.each(drivePrefix(rowGone, i.drive), nil, func(k, v []byte) (bool, error) {
+			g, err := decodeGone(v)
+			if err == nil && !g.Sent.IsZero() && x.now.Sub(g.Sent) > echoTime {
+				old = append(old, itemOfKey(k))
+			}
+			return true, err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(old, partRows) {
+		if err := i.s.update(shrinks, func(x *tx) error {
+			for _, id := range part {
+				g, err := x.gone(i.drive, id)
+				if err != nil {
+					return err
+				}
+				if g == nil || g.Sent.IsZero() {
+					continue
+				}
+				if err := x.setGone(i.drive, id, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Case builds the case of one item, confirmed or not.
+func (i *Inbox) Case(item graph.Item, confirmed bool) (c Case, err error) {
+	err = i.s.view(func(x *tx) error {
+		c, err = x.build(i.drive, item, confirmed)
+		return err
+	})
+	return c, err
+}
+
+// build gathers a case from one snapshot.
+func (x *tx) build(d DriveNum, item graph.Item, confirmed bool) (Case, error) {
+	c := Case{Incoming: item, Confirmed: confirmed, Now: x.now}
+	b := builder{x: x, d: d, c: &c}
+	err := errors.Join(b.node(), b.parent(), b.holder(), b.below())
+	return c, err
+}
+
+type builder struct {
+	x *tx
+	d DriveNum
+	c *Case
+}
+
+func (b builder) node() (err error) {
+	c, x := b.c, b.x
+	if c.Node, err = x.owner(b.d, c.Incoming.ID); err != nil {
+		return err
+	}
+	if c.Gone, err = x.gone(b.d, c.Incoming.ID); err != nil {
+		return err
+	}
+	if c.Gone != nil {
+		if c.Sending, err = x.has(stepKey(b.d, 0, c.Incoming.ID)); err != nil {
+			return err
+		}
+	}
+	if c.Node == nil {
+		return nil
+	}
+	if c.NodeDiff, err = x.diff(c.Node); err != nil {
+		return err
+	}
+	c.Open = x.isHeld(c.Node.Ino)
+	c.Sending, err = x.has(stepKey(b.d, c.Node.Ino, ""))
+	return err
+}
+
+// isHeld reports whether a handle holds a node.
+func (x *tx) isHeld(ino Ino) bool {
+	if x.write {
+		return x.s.held[ino] > 0 // S is held already
+	}
+	return x.s.Tree().Held(ino) > 0
+}
+
+func (b builder) parent() (err error) {
+	c, x := b.c, b.x
+	in := c.Incoming
+	if in.Deleted || in.Root || in.Parent == "" {
+		return nil
+	}
+	at := in.Parent
+	for range maxDepth {
+		p, err := x.owner(b.d, at)
+		if err != nil {
+			return err
+		}
+		if p != nil {
+			if !p.Dir {
+				c.Orphan = true // nonsense
+			} else if len(c.Above) == 0 {
+				c.Parent = p
+			}
+			break
+		}
+		g, err := x.gone(b.d, at)
+		if err != nil {
+			return err
+		}
+		if g == nil || !g.Base.Dir {
+			c.Orphan = true
+			break
+		}
+		c.Above = append(c.Above, *g)
+		at = g.Base.Parent
+	}
+	if c.Node != nil && c.Node.Dir && c.Parent != nil {
+		c.Cycle, err = x.inside(c.Parent.Ino, c.Node.Ino)
+	}
+	return err
+}
+
+func (b builder) holder() error {
+	c, x := b.c, b.x
+	if c.Parent == nil || c.Incoming.Deleted {
+		return nil
+	}
+	key := name.Fold(c.Incoming.Name)
+	h, err := x.childByKey(c.Parent.Ino, key)
+	if err != nil || h == nil || c.Node != nil && h.Ino == c.Node.Ino {
+		return err
+	}
+	c.Holder = h
+	if c.HolderDiff, err = x.diff(h); err != nil {
+		return err
+	}
+	c.HolderOpen = x.isHeld(h.Ino)
+	// What is being sent under this name may well be what comes in: the answer will tell.
+	if sending, err := x.has(stepKey(b.d, h.Ino, "")); err != nil {
+		return err
+	} else if sending {
+		c.Sending = true
+	}
+	if !owns(h) {
+		return nil
+	}
+	v, err := x.value(itemKey(rowInbox, b.d, h.Base.Item))
+	if err != nil || v == nil {
+		return err
+	}
+	next, err := decodeItem(h.Base.Item, v)
+	c.HolderLeaves = err == nil &&
+		(next.Deleted || next.Parent != c.Incoming.Parent || name.Fold(next.Name) != key)
+	return err
+}
+
+// below counts what is unsent or open below a folder that may have to go.
+func (b builder) below() error {
+	c, x := b.c, b.x
+	if c.Node == nil || !c.Node.Dir || !c.Incoming.Deleted && !c.Orphan {
+		return nil
+	}
+	top := c.Node.Ino
+	keys, err := x.keys(drivePrefix(rowDirty, b.d), nil, 0)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		ino := inoOfKey(k)
+		in, err := x.inside(ino, top)
+		if err != nil {
+			return err
+		}
+		if in && ino != top {
+			c.DirtyBelow++
+		}
+	}
+	for _, ino := range x.heldInos() {
+		in, err := x.inside(ino, top)
+		if err != nil && !errors.Is(err, ErrNotExist) {
+			return err
+		}
+		if in && ino != top {
+			c.OpenBelow++
+		}
+	}
+	return nil
+}
+
+// heldInos lists the nodes that handles hold.
+func (x *tx) heldInos() []Ino {
+	if !x.write {
+		x.s.mu.Lock()
+		defer x.s.mu.Unlock()
+	}
+	inos := make([]Ino, 0, len(x.s.held))
+	for ino := range x.s.held {
+		inos = append(inos, ino)
+	}
+	return inos
+}
