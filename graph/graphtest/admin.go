@@ -71,6 +71,16 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 		}
 		s.Inject(f...)
 		return nil, nil
+	case "POST quirks":
+		var k Quirks
+		raw, err := readAll(r)
+		if err == nil {
+			err = json.Unmarshal(raw, &k)
+		}
+		if err == nil {
+			s.SetQuirks(k)
+		}
+		return nil, err
 	case "DELETE fault":
 		return object{"left": s.ClearFaults()}, nil
 	case "POST offline":

@@ -108,7 +108,7 @@ func (d *Drive) changes(k *cursor, head int64) ([]*item, int64) {
 			continue
 		case e.it.deleted && k.Full > 0 && e.seq < k.Full: // gone before the enumeration began
 			continue
-		case !e.it.under(k.Below, d):
+		case !e.it.under(k.Below, d), e.it.deleted && d.s.quirks.LoseTombstones:
 			continue
 		}
 		if len(out) == k.Top {
@@ -154,6 +154,9 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		o := d.build(it, storage, true)
 		if it.deleted {
 			o = d.tombstone(it)
+		}
+		if c.s.quirks.DuplicateFeed && !it.folder && !it.deleted {
+			value = append(value, selected(c.s.quirks.stale(o), fields))
 		}
 		value = append(value, selected(o, fields))
 	}

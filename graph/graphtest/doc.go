@@ -47,6 +47,7 @@
 //	POST   forget-feed?drive=DRIVE&code=C      tokens given so far answer 410
 //	POST   fault                               body: a Fault or a list of them
 //	DELETE fault                               forget all faults
+//	POST   quirks                              body: the Quirks in force from now on
 //	POST   offline?on=true|false               every connection breaks
 //	POST   token-life?for=10s
 //	POST   feed-lag?for=30s

@@ -237,6 +237,10 @@ func (c *call) delete(it *item) (*reply, error) {
 	if err := d.locked(it); err != nil {
 		return nil, err
 	}
+	if c.s.quirks.HoldFolders && len(it.children) > 0 {
+		return nil, &apiError{status: http.StatusForbidden, code: "accessDenied",
+			msg: "Request was cancelled by event received. If attempting to delete a non-empty folder, it's possible that it's on hold"}
+	}
 	d.remove(it, c.s.now())
 	if c.rt.suffix == "permanentDelete" {
 		d.purge(it)

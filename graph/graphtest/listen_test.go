@@ -93,6 +93,8 @@ func TestTheTreeSurvivesAStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dead := c.put("/dead.txt", "never to be seen again")
+	c.want(204, "POST", "/me/drive/items/"+dead.ID+"/permanentDelete", nil)
 	_, _, link := c.follow("/me/drive/root/delta")
 	link = strings.TrimPrefix(link, s.GraphURL())
 	if err := s.Drive("").Delete("/gone.txt"); err != nil {
@@ -108,6 +110,9 @@ func TestTheTreeSurvivesAStop(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "bodies")); err != nil || len(left) != 3 {
+		t.Errorf("%d bodies left, %v; want those of two versions and of what lies in the bin", len(left), err)
 	}
 	err = filepath.Walk(dir, func(p string, i os.FileInfo, err error) error {
 		if err == nil && i.Mode().Perm()&0o077 != 0 && p != dir {

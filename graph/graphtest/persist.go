@@ -185,6 +185,37 @@ func (s *Server) save() error {
 	if err := os.Rename(tmp, s.stateFile()); err != nil {
 		return fmt.Errorf("save: %w", err)
 	}
+	return s.sweep()
+}
+
+// sweep removes bodies that no item has any more. The caller holds the lock.
+func (s *Server) sweep() error {
+	used := map[string]bool{}
+	note := func(it *item) {
+		if it.body != nil {
+			used[it.body.file] = true
+		}
+		for _, v := range it.old {
+			used[v.body.file] = true
+		}
+	}
+	for _, d := range s.order {
+		d.root.each(note)
+		for _, it := range d.bin {
+			it.each(note)
+		}
+	}
+	files, err := os.ReadDir(s.bodyDir())
+	if err != nil {
+		return fmt.Errorf("sweep: %w", err)
+	}
+	for _, f := range files {
+		if name := filepath.Join(s.bodyDir(), f.Name()); !used[name] {
+			if err := os.Remove(name); err != nil {
+				return fmt.Errorf("sweep: %w", err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -98,6 +98,7 @@ func (d *Drive) build(it *item, storage string, feed bool) object {
 	if len(d.grants[it.id]) > 0 {
 		o["shared"] = object{"scope": "users"}
 	}
+	d.s.quirks.distort(o, d, it, feed)
 	return o
 }
 

@@ -79,6 +79,8 @@ type Options struct {
 	TolerateAuthorization bool
 	// UnitsPerMinute limits the resource units an app may use in a minute; 0 is no limit.
 	UnitsPerMinute int
+	// Quirks are the oddities in force. SetQuirks changes them.
+	Quirks Quirks
 	// Hosts are more host names for the certificate, such as graph.microsoft.com, for clients
 	// that are sent here by the resolver.
 	Hosts []string
@@ -105,6 +107,7 @@ type Server struct {
 	life     time.Duration
 	lag      time.Duration
 	rewrite  time.Duration
+	quirks   Quirks
 	counts   Counts
 	check    checker
 	units    unitWindow
@@ -121,7 +124,7 @@ type Server struct {
 // New makes a service. Nothing listens yet: call Listen, or use Transport.
 func New(o Options) (*Server, error) {
 	s := &Server{opts: o, drives: map[string]*Drive{}, sessions: map[string]*session{}, copies: map[string]*copyJob{},
-		life: o.TokenLife, lag: o.FeedLag, rewrite: o.OfficeRewrite, counts: newCounts(),
+		life: o.TokenLife, lag: o.FeedLag, rewrite: o.OfficeRewrite, quirks: o.Quirks, counts: newCounts(),
 		graphURL: "https://" + memGraph, loginURL: "https://" + memLogin, storageURL: "https://" + memStorage}
 	s.check.seen = map[string]int{}
 	s.check.pause = map[string]time.Time{}

@@ -44,6 +44,11 @@ func (c *call) drivesAnswer() (*reply, error) {
 	for _, d := range list {
 		value = append(value, selected(d.driveJSON(), selection(c.q)))
 	}
+	if c.s.quirks.PhantomDrives && c.user != nil {
+		for _, name := range []string{"ODCMetadataArchive", "PersonalCacheLibrary"} {
+			value = append(value, object{"id": "b!" + c.s.guidOf(name), "name": name, "driveType": c.user.d.kind, "owner": c.user.d.person()})
+		}
+	}
 	return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": value}), nil
 }
 

@@ -92,7 +92,7 @@ func (s *Server) newDrive(kind, title string, number uint64) *Drive {
 	d.created = s.now()
 	seed := mix(s.opts.Seed, number+0xd21e)
 	if kind == Personal {
-		d.id = fmt.Sprintf("%016X", seed|1<<60)
+		d.id = fmt.Sprintf("%016X", seed>>4|1<<58) // such ids may begin with a zero
 	} else {
 		var raw [48]byte
 		for i := range 6 {
@@ -255,10 +255,11 @@ func (it *item) path() string {
 	return "/" + strings.Join(parts, "/")
 }
 
-// find follows a path from an item. It returns nil if any part of it is missing.
+// find follows a path from an item. It returns nil if any part of it is missing. A segment "." is
+// no step, as in any URL.
 func (it *item) find(path string) *item {
 	for name := range strings.SplitSeq(path, "/") {
-		if name == "" {
+		if name == "" || name == "." {
 			continue
 		}
 		if it = it.child(name); it == nil {
@@ -314,6 +315,8 @@ func (d *Drive) mkdir(parent *item, name, behaviour string, now time.Time) (it *
 		default:
 			return nil, false, errExists()
 		}
+	} else if err := d.similar(parent, name, nil); err != nil {
+		return nil, false, err
 	}
 	it = d.newItem(name, true, now)
 	d.items[it.id] = it
@@ -338,6 +341,9 @@ func (d *Drive) write(parent *item, name, behaviour string, b *body, t times, no
 		return nil, false, errExists()
 	case was != nil:
 		return was, false, d.replace(was, b, t, now)
+	}
+	if err := d.similar(parent, name, was); err != nil {
+		return nil, false, err
 	}
 	if err := d.room(b.size); err != nil {
 		return nil, false, err
@@ -408,6 +414,9 @@ func (d *Drive) move(it, parent *item, name, behaviour string, now time.Time) er
 	}
 	switch was := parent.child(name); {
 	case was == nil:
+		if err := d.similar(parent, name, it); err != nil {
+			return err
+		}
 	case was == it:
 		// Spelling it in another Unicode form collides with itself (rclone issue 8634).
 		if name != it.name && sameForm(name, it.name) {
@@ -426,6 +435,9 @@ func (d *Drive) move(it, parent *item, name, behaviour string, now time.Time) er
 	d.detach(it)
 	it.name = name
 	d.attach(it, parent)
+	if d.s.quirks.MoveResetsTime {
+		it.fsMod = d.clip(now)
+	}
 	d.bump(it, false, now)
 	return nil
 }

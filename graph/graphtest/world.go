@@ -118,15 +118,15 @@ func (s *Server) Drive(name string) *Drive {
 	return nil
 }
 
-// driveByID finds a drive; personal ids are accepted in either case.
+// driveByID finds a drive; personal ids are accepted in either case and without leading zeros.
 func (s *Server) driveByID(id string) *Drive {
 	if d := s.drives[id]; d != nil {
 		return d
 	}
-	if d := s.drives[strings.ToUpper(id)]; d != nil && d.kind == Personal {
-		return d
+	if len(id) > 16 || id == "" {
+		return nil
 	}
-	return nil
+	return s.drives[strings.Repeat("0", 16-len(id))+strings.ToUpper(id)]
 }
 
 func (s *Server) userBy(id string) *User {
