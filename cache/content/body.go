@@ -43,6 +43,7 @@ type body struct {
 	replaced bool
 
 	files   int // open Files
+	snaps   int // Snapshots not released
 	fetches []*fetch
 	changed chan struct{} // closed, and made anew, when bytes arrive or a fetch ends
 	ahead   readAhead

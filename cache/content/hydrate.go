@@ -251,14 +251,14 @@ func (b *body) bring(ctx context.Context, x *fetch, src Source, era int, s span)
 		end := x.end
 		b.mu.RUnlock()
 		if pos >= end {
-			if end == s.end {
-				return b.nothingMore(r, s, era)
-			}
 			return nil
 		}
 		// Up to the next multiple of chunk, so that what follows is aligned.
 		part := buf[:min(end-pos, chunk-pos%chunk)]
 		n, err := io.ReadFull(r, part)
+		if err == nil && pos+int64(n) == s.end && !ended(r) {
+			return errors.Join(b.disown(s, era), failed("the service sent more bytes than it was asked for", nil))
+		}
 		if n > 0 {
 			if ferr := b.fill(x, era, part[:n], pos); ferr != nil {
 				return ferr
@@ -274,23 +274,22 @@ func (b *body) bring(ctx context.Context, x *fetch, src Source, era int, s span)
 	}
 }
 
-// nothingMore makes sure that the service sent no more than it was asked for. If it did, nobody
-// knows what it sent.
-func (b *body) nothingMore(r io.Reader, s span, era int) error {
+// ended reports whether a reader has no more bytes.
+func ended(r io.Reader) bool {
 	var one [1]byte
-	if n, _ := io.ReadFull(r, one[:]); n == 0 {
-		return nil
-	}
+	n, _ := io.ReadFull(r, one[:])
+	return n == 0
+}
+
+// disown takes bytes of a fetch back: nobody knows what the service sent.
+func (b *body) disown(s span, era int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.era == era && !b.local {
-		b.have = b.have.cut(s)
-		b.sum = runningSum{}
-		if err := b.write(false); err != nil {
-			return err
-		}
+	if b.era != era || b.local {
+		return nil
 	}
-	return failed("the service sent more bytes than it was asked for", nil)
+	b.have, b.sum = b.have.cut(s), runningSum{}
+	return b.write(false)
 }
 
 func failed(message string, err error) error {

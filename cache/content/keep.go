@@ -91,14 +91,8 @@ func (s *Store) Remove(ino uint64) error {
 		return removeFiles(s.path(ino))
 	}
 	b.mu.Lock()
-	err = removeFiles(b.path)
-	b.gone = b.gone || err == nil
+	err = s.drop(b)
 	b.mu.Unlock()
-	if err == nil {
-		s.mu.Lock()
-		delete(s.bodies, ino)
-		s.mu.Unlock()
-	}
 	return errors.Join(err, s.unuse(b))
 }
 
@@ -107,11 +101,13 @@ func (s *Store) Evict(ino uint64) (int64, error) {
 	turn := s.turn(ino)
 	turn.Lock()
 	defer turn.Unlock()
-	s.mu.Lock()
-	_, used := s.bodies[ino]
-	s.mu.Unlock()
-	if used {
-		return 0, nil
+	b, err := s.use(ino)
+	if err != nil {
+		return 0, err
+	}
+	if b != nil {
+		n, err := s.evictUsed(b)
+		return n, errors.Join(err, s.unuse(b))
 	}
 	path := s.path(ino)
 	c, err := readSidecar(path)
@@ -129,6 +125,35 @@ func (s *Store) Evict(ino uint64) (int64, error) {
 		return 0, err
 	}
 	return blocksOf(st) * 512, removeFiles(path)
+}
+
+// evictUsed drops a clean body that at most a fetch is using.
+func (s *Store) evictUsed(b *body) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.local || b.files > 0 || b.snaps > 0 {
+		return 0, nil
+	}
+	st, err := b.data.Stat()
+	if err != nil {
+		return 0, err
+	}
+	if err := s.drop(b); err != nil {
+		return 0, err
+	}
+	return blocksOf(st) * 512, nil
+}
+
+// drop takes the names of a body away. The caller has its ino's turn and its mu alone.
+func (s *Store) drop(b *body) error {
+	if err := removeFiles(b.path); err != nil {
+		return err
+	}
+	b.gone = true
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.bodies, b.ino)
+	return nil
 }
 
 // Locals yields the bodies of local work, for recovery, in no order. A sidecar that cannot be read

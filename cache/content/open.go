@@ -170,14 +170,9 @@ func (s *Store) unlink(b *body) error {
 	if b.local {
 		return ErrLocal
 	}
-	if err := removeFiles(b.path); err != nil {
-		return err
-	}
-	b.gone, b.replaced = true, true
-	s.mu.Lock()
-	delete(s.bodies, b.ino)
-	s.mu.Unlock()
-	return nil
+	err := s.drop(b)
+	b.replaced = err == nil
+	return err
 }
 
 // load reads what is on the disk for an ino: fs.ErrNotExist if that is nothing, or nothing that can

@@ -23,6 +23,7 @@ func (f *File) Seal(seq uint64) (*Snapshot, error) {
 	b.store.mu.Lock()
 	b.users++
 	b.store.mu.Unlock()
+	b.snaps++
 	if b.sealed {
 		b.seal = max(b.seal, seq)
 	} else {
@@ -198,7 +199,10 @@ func (s *Snapshot) Broken() <-chan struct{} { return s.broken }
 func (s *Snapshot) Release() {
 	s.b.mu.Lock()
 	done := s.done
-	s.done = true
+	if !done {
+		s.done = true
+		s.b.snaps--
+	}
 	s.b.mu.Unlock()
 	if done {
 		return
