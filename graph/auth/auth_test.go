@@ -233,6 +233,25 @@ func TestADeadSecretDoesNotKnockWithEveryCall(t *testing.T) {
 	})
 }
 
+func TestOneFailureServesAllWhoWaited(t *testing.T) {
+	in(t, graphtest.Options{}, func(t *testing.T, s *graphtest.Server) {
+		src := source(t, config(s))
+		s.Inject(graphtest.Fault{Op: graphtest.OpToken, Delay: graphtest.Duration(10 * time.Second), Drop: graphtest.DropBefore, Times: -1})
+		began := time.Now()
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				_, err := src.Token(t.Context())
+				wants(t, err, graph.Offline, "cannot be reached")
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took > 11*time.Second {
+			t.Errorf("twenty callers were told after %v", took)
+		}
+	})
+}
+
 func TestTroublesOfTheSignInService(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault graphtest.Fault

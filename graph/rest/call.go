@@ -19,6 +19,9 @@ import (
 // takes some 2 MiB.
 const maxAnswer = 64 << 20
 
+// slowFactor is how much longer than the head of any answer that of a slow call may take.
+const slowFactor = 5
+
 // call is one thing asked of the service, before it is known how many requests it takes.
 type call struct {
 	op   string // for errors: "delta", "upload", …
@@ -35,6 +38,7 @@ type call struct {
 	read    bool // changes nothing, so it may be repeated
 	missing int  // how often "not found" is not believed
 	open    bool // leave the body of a good answer open, and the place taken, until it is closed
+	slow    bool // the answer may take much longer than others
 }
 
 // reply is an answer worth having: its status is 2xx or 3xx.
@@ -93,8 +97,11 @@ func (c *Client) do(ctx context.Context, k call) (reply, error) {
 // once makes one request and reads the answer.
 func (c *Client) once(ctx context.Context, k call) (o outcome) {
 	places := c.calls
-	if k.storage {
-		places = c.transfers
+	switch {
+	case k.open:
+		places = c.downloads
+	case k.storage:
+		places = c.uploads
 	}
 	if err := c.enter(ctx, places); err != nil {
 		return outcome{err: err, unsent: true}
@@ -112,8 +119,12 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 		}
 	}()
 
-	ctx, w := newWatch(ctx, c.opts.HeaderTimeout)
-	req, err := c.request(ctx, k, w)
+	limit := c.opts.HeaderTimeout
+	if k.slow {
+		limit *= slowFactor
+	}
+	ctx, w := newWatch(ctx, limit)
+	req, err := c.request(ctx, k, w, limit)
 	if err != nil {
 		w.stop()
 		return outcome{err: err, unsent: true}
@@ -126,7 +137,7 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 			w.stop()
 			return outcome{err: err, unsent: true}
 		}
-		w.moved(c.opts.HeaderTimeout)
+		w.moved(limit)
 		req.Header.Set("Authorization", "Bearer "+o.token)
 	}
 	resp, err := transport.RoundTrip(req)
@@ -155,7 +166,7 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 }
 
 // request makes the request of a call, without token.
-func (c *Client) request(ctx context.Context, k call, w *watch) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, k call, w *watch, limit time.Duration) (*http.Request, error) {
 	u, err := url.Parse(k.url)
 	switch {
 	case err != nil:
@@ -176,7 +187,7 @@ func (c *Client) request(ctx context.Context, k call, w *watch) (*http.Request, 
 	case k.stream != nil && k.length == 0:
 		body = http.NoBody
 	case k.stream != nil:
-		body = &watchedReader{ReadCloser: io.NopCloser(k.stream()), w: w, limit: c.opts.HeaderTimeout, after: c.opts.HeaderTimeout}
+		body = &watchedReader{ReadCloser: io.NopCloser(k.stream()), w: w, limit: limit, after: limit}
 	}
 	req, err := http.NewRequestWithContext(ctx, k.method, k.url, body)
 	if err != nil {

@@ -54,7 +54,7 @@ type Options struct {
 	Version string       // of the product, for the User-Agent
 	Logger  *slog.Logger // nil is silent
 
-	Concurrency   int           // calls under way at once, and transfers at once; 0 is the default
+	Concurrency   int           // calls under way at once, uploads at once, and downloads at once; 0 is the default
 	HeaderTimeout time.Duration // for the head of an answer
 	StallTimeout  time.Duration // without a byte of a body, either way
 	// Patience is how long a call waits in all while the service throttles it.
@@ -72,7 +72,8 @@ type Client struct {
 	userAgent string
 	gate      *gate
 	calls     limiter
-	transfers limiter
+	uploads   limiter
+	downloads limiter // held while a body is open, so kept apart from what a flush needs
 	urls      *addressBook
 }
 
@@ -137,7 +138,8 @@ func New(o Options) (*Client, error) {
 		userAgent: UserAgent(o.Version),
 		gate:      &gate{},
 		calls:     newLimiter(o.Concurrency),
-		transfers: newLimiter(o.Concurrency),
+		uploads:   newLimiter(o.Concurrency),
+		downloads: newLimiter(o.Concurrency),
 		urls:      newAddressBook(),
 	}, nil
 }

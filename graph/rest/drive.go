@@ -78,10 +78,17 @@ func (d *Drive) Child(ctx context.Context, parent graph.ItemID, child string) (g
 }
 
 func (d *Drive) child(ctx context.Context, parent graph.ItemID, child string, missing int) (wireItem, error) {
-	if !name.Safe(child) {
-		return wireItem{}, &graph.Error{Op: "child", Item: child, Kind: graph.Invalid, Message: "this is no name"}
+	if !addressable(child) {
+		return wireItem{}, &graph.Error{Op: "child", Item: child, Kind: graph.NotExist, Message: "no item can have this name"}
 	}
 	return d.getItem(ctx, call{op: "child", item: child, url: d.c.address(d.childPath(parent, child)), missing: missing})
+}
+
+// addressable reports whether an address with the name in it means what it says. Names for which
+// it does not, the remote cannot hold.
+func addressable(child string) bool {
+	rule := name.Check(child)
+	return name.Safe(child) && rule != name.Character && rule != name.Control
 }
 
 // getItem reads one item, and does not take anything else for one.

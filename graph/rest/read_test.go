@@ -46,8 +46,10 @@ func TestNamesInAddressesAreTakenAsTheyAre(t *testing.T) {
 				t.Errorf("Child(%q) = %+v, %v", name, got, err)
 			}
 		}
-		_, err := w.near.Child(w.ctx(), w.root(), "..")
-		wants(t, err, graph.Invalid)
+		for _, name := range []string{"", ".", "..", "a/b", "a:", "a:/children", "a\nb", "\xff"} {
+			_, err := w.near.Child(w.ctx(), w.root(), name)
+			wants(t, err, graph.NotExist)
+		}
 	})
 }
 

@@ -230,6 +230,7 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 	}
 	pos := s.pos
 	r, err := s.d.c.do(ctx, call{op: "upload", item: s.label, method: http.MethodPut, url: s.url, storage: true,
+		slow:   last, // the service puts the file together
 		stream: func() io.Reader { return io.NewSectionReader(s.u.Body, pos, end-pos) }, length: end - pos,
 		header: map[string]string{
 			"Content-Range": fmt.Sprintf("bytes %d-%d/%d", pos, end-1, s.u.Size),

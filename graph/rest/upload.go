@@ -21,7 +21,7 @@ func (d *Drive) Upload(ctx context.Context, u graph.Upload) (graph.Item, error) 
 		defer d.c.urls.drop(place{d.id, u.ID})
 	}
 	switch {
-	case u.Size < 0, u.ID == "" && (u.Parent == "" || !name.Safe(u.Name)), u.Size > 0 && u.Body == nil:
+	case u.Size < 0, u.ID == "" && (u.Parent == "" || !addressable(u.Name)), u.Size > 0 && u.Body == nil:
 		return graph.Item{}, s.fault(graph.Invalid, "the upload says not what goes where")
 	case u.Size == 0:
 		return s.empty(ctx)

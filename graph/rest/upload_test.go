@@ -211,7 +211,7 @@ func TestUploadRefusals(t *testing.T) {
 		})
 	}
 	simply(t, func(w *world) {
-		for _, u := range []graph.Upload{{}, {Parent: "x"}, {Parent: "x", Name: "a/b"}, {ID: "x", Size: -1}, {ID: "x", Size: 1}} {
+		for _, u := range []graph.Upload{{}, {Parent: "x"}, {Parent: "x", Name: "a/b"}, {Parent: "x", Name: "a:"}, {ID: "x", Size: -1}, {ID: "x", Size: 1}} {
 			_, err := w.near.Upload(w.ctx(), u)
 			wants(t, err, graph.Invalid)
 		}
