@@ -18,9 +18,15 @@ func Clear(path string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("mountpoint %s: %w", path, err)
 	}
-	if _, err := os.Stat(point); !errors.Is(err, syscall.ENOTCONN) && !errors.Is(err, syscall.ESTALE) {
+	if _, err := os.Stat(point); !dead(err) {
 		return false, nil
 	}
 	_, err = prepare(point)
 	return err == nil, err
+}
+
+// dead reports whether an error of stat means a mount whose daemon is gone. While a killed daemon is
+// still being torn down, the kernel says that the request was aborted.
+func dead(err error) bool {
+	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ECONNABORTED)
 }
