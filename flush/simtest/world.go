@@ -1,0 +1,464 @@
+// Package simtest lives whole lives without a mount: somebody here works on the tree and the bodies
+// as the file system does, a colleague works on the emulated service, and an engine refreshes and
+// flushes between the two.
+package simtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/cachetest"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/rest"
+)
+
+// World is a service with a colleague, and a store with an engine and somebody who works here.
+// Its methods fail the test when something goes wrong that should not; those that return an error
+// do so for what may go wrong.
+type World struct {
+	T      testing.TB
+	Server *graphtest.Server
+	Far    *graphtest.Drive // the drive, as the colleague has it
+	Near   graph.Service    // the drive, as the program has it; change it before Use or Reopen
+	Dir    string           // of the store
+	Store  *cache.Store
+	Num    cache.DriveNum
+	Root   cache.Ino
+	Engine *flush.Engine
+	// Options are those of the engine, but for store and drives.
+	Options flush.Options
+}
+
+// New makes a world and brings the drive in. prepare, if not nil, is what the colleague did before.
+func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *World {
+	t.Helper()
+	s := graphtest.Start(t, o)
+	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: t.TempDir()}
+	if prepare != nil {
+		prepare(w.Far)
+	}
+	c, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Tokens: &tokens{s: s}, Transport: s.Transport(), User: s.Me().UPN})
+	w.must(err)
+	t.Cleanup(c.Close)
+	w.Near = c.Drive(graph.DriveID(w.Far.ID()))
+	w.Open(w.Dir)
+	w.Refresh()
+	return w
+}
+
+// Open opens a store in a folder and makes an engine for it.
+func (w *World) Open(dir string) {
+	w.T.Helper()
+	w.Dir = dir
+	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk"})
+	w.Use(w.Near)
+}
+
+// Use makes a new engine, for another service or other options.
+func (w *World) Use(s graph.Service) {
+	w.T.Helper()
+	ctx := context.Background()
+	d, err := w.Near.Drive(ctx)
+	w.must(err)
+	root, err := w.Near.Root(ctx)
+	w.must(err)
+	info, err := w.Store.AddDrive(d, root)
+	w.must(err)
+	w.Num, w.Root = info.Num, info.Root
+	o := w.Options
+	o.Store, o.Drives = w.Store, []flush.Drive{{Num: info.Num, Name: "drive", Service: s}}
+	w.Engine = flush.New(o)
+}
+
+func (w *World) must(err error) {
+	w.T.Helper()
+	if err != nil {
+		w.T.Fatal(err)
+	}
+}
+
+// Refresh brings remote changes in.
+func (w *World) Refresh() {
+	w.T.Helper()
+	_, err := w.Engine.Refresh(context.Background())
+	w.must(err)
+}
+
+// Flush sends everything.
+func (w *World) Flush() flush.DriveResult {
+	w.T.Helper()
+	r, err := w.Engine.Flush(context.Background(), flush.Request{AllowDeletes: true})
+	w.must(err)
+	return r.Drives[0]
+}
+
+func (w *World) tree() *cache.Tree { return w.Store.Tree() }
+
+func (w *World) find(p string) (cache.Node, error) {
+	if p = strings.Trim(path.Clean("/"+p), "/"); p == "" {
+		return w.tree().Get(w.Root)
+	}
+	return w.tree().Resolve(w.Root, p)
+}
+
+// Ino returns the node at a path.
+func (w *World) Ino(p string) cache.Ino {
+	w.T.Helper()
+	n, err := w.find(p)
+	w.must(err)
+	return n.Ino
+}
+
+// Write makes a file or replaces its bytes.
+func (w *World) Write(p string, data []byte) error {
+	f, err := w.OpenFile(p, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Write(data), f.Close())
+}
+
+// File is a file that is open here.
+type File struct {
+	w    *World
+	ino  cache.Ino
+	body *content.File
+}
+
+// OpenFile opens a file, making it if it is not there and create is set.
+func (w *World) OpenFile(p string, create bool) (*File, error) {
+	n, err := w.find(p)
+	if errors.Is(err, cache.ErrNotExist) && create {
+		dir, err := w.find(path.Dir(p))
+		if err != nil {
+			return nil, err
+		}
+		n, err = w.tree().Create(dir.Ino, path.Base(p), cache.New{Mode: 0o644})
+		if err != nil {
+			return nil, err
+		}
+		body, err := w.Store.Content().Create(uint64(n.Ino), uint64(n.Seq), w.tag(n))
+		if err != nil {
+			return nil, err
+		}
+		_, err = w.tree().Hold(n.Ino)
+		return &File{w, n.Ino, body}, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n.Dir {
+		return nil, cache.ErrIsFolder
+	}
+	for range 5 {
+		if n, err = w.tree().Hold(n.Ino); err != nil {
+			return nil, err
+		}
+		var body *content.File
+		if n.Written {
+			body, err = w.Store.Content().Local(uint64(n.Ino))
+		} else {
+			body, err = w.Store.Content().Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
+		}
+		if err == nil {
+			return &File{w, n.Ino, body}, nil
+		}
+		w.tree().Unhold(n.Ino)
+	}
+	return nil, err
+}
+
+func (w *World) tag(n cache.Node) content.Tag {
+	p, _ := w.tree().Path(n.Ino)
+	t := content.Tag{Drive: graph.DriveID(w.Far.ID()), Path: p}
+	if n.Base != nil {
+		t.Item, t.ETag = n.Base.Item, n.Base.ETag
+	}
+	return t
+}
+
+// Write replaces all bytes.
+func (f *File) Write(data []byte) error {
+	for range 100 {
+		n, err := f.body.WriteAt(data, 0)
+		if err == nil && n == len(data) {
+			if err = f.body.Truncate(int64(len(data))); err == nil {
+				return f.Settle()
+			}
+		}
+		if !errors.Is(err, content.ErrSealed) && !(err == nil && len(data) == 0) {
+			return err
+		}
+		seq, err := f.w.tree().Mark(f.ino)
+		if err != nil {
+			return err
+		}
+		node, err := f.w.tree().Get(f.ino)
+		if err != nil {
+			return err
+		}
+		if err := f.body.UnsealEmpty(uint64(seq), f.w.tag(node)); err != nil && !errors.Is(err, content.ErrSealed) {
+			return err
+		}
+	}
+	return errors.New("the seal does not open")
+}
+
+// Settle records size and time, as release and fsync do.
+func (f *File) Settle() error {
+	_, err := f.w.tree().Settle(f.ino, f.body.Size(), f.body.ModTime())
+	return err
+}
+
+// Close ends the use of the file.
+func (f *File) Close() error {
+	err := f.body.Close()
+	f.w.tree().Unhold(f.ino)
+	return err
+}
+
+// Read returns the bytes of a file, fetching what is not here.
+func (w *World) Read(p string) ([]byte, error) {
+	f, err := w.OpenFile(p, false)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Read()
+}
+
+// Read returns all bytes, fetching what is not here.
+func (f *File) Read() ([]byte, error) {
+	n, err := f.w.tree().Get(f.ino)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, f.body.Size())
+	if len(data) == 0 {
+		return data, nil
+	}
+	_, err = f.body.ReadAt(data, 0)
+	if errors.Is(err, content.ErrMissing) {
+		err = f.body.Hydrate(context.Background(), func(ctx context.Context, off, size int64) (io.ReadCloser, error) {
+			return f.w.Near.Content(ctx, n.Base.Item, n.Base.Version(), off, size)
+		}, 0, int64(len(data)))
+		if err == nil {
+			_, err = f.body.ReadAt(data, 0)
+		}
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return data, err
+}
+
+// Mkdir makes a folder.
+func (w *World) Mkdir(p string) error {
+	dir, err := w.find(path.Dir(p))
+	if err != nil {
+		return err
+	}
+	_, err = w.tree().Create(dir.Ino, path.Base(p), cache.New{Dir: true, Mode: 0o755})
+	return err
+}
+
+// Move renames, replacing a file that is in the way.
+func (w *World) Move(from, to string) error { return w.rename(from, to, 0) }
+
+// Exchange swaps two nodes.
+func (w *World) Exchange(a, b string) error { return w.rename(a, b, cache.Exchange) }
+
+func (w *World) rename(from, to string, flags cache.RenameFlags) error {
+	a, err := w.find(path.Dir(from))
+	if err != nil {
+		return err
+	}
+	b, err := w.find(path.Dir(to))
+	if err != nil {
+		return err
+	}
+	_, err = w.tree().Rename(a.Ino, path.Base(from), b.Ino, path.Base(to), flags)
+	return err
+}
+
+// Remove removes what is at a path, with all in it.
+func (w *World) Remove(p string) error {
+	n, err := w.find(p)
+	if err != nil {
+		return err
+	}
+	if n.Dir {
+		for _, c := range w.list(n.Ino) {
+			if err := w.Remove(path.Join(p, c.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = w.tree().Remove(n.Parent, n.Name, n.Dir)
+	return err
+}
+
+// Touch sets the time of a file.
+func (w *World) Touch(p string, at time.Time) error {
+	n, err := w.find(p)
+	if err != nil {
+		return err
+	}
+	if n.Written {
+		f, err := w.Store.Content().Local(uint64(n.Ino))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.SetModTime(at), f.Close()); err != nil {
+			return err
+		}
+	}
+	_, err = w.tree().SetAttr(n.Ino, cache.Attr{Mtime: &at})
+	return err
+}
+
+func (w *World) list(dir cache.Ino) []cache.Node {
+	w.T.Helper()
+	var all []cache.Node
+	for after := cache.Ino(0); ; {
+		some, err := w.tree().List(dir, after, 100)
+		w.must(err)
+		all = append(all, some...)
+		if len(some) < 100 {
+			return all
+		}
+		after = some[len(some)-1].Ino
+	}
+}
+
+// Here returns what is here: bytes by path, folders with a slash at the end. What is local-only is
+// left out.
+func (w *World) Here() map[string]string {
+	w.T.Helper()
+	all := map[string]string{}
+	var walk func(dir cache.Ino, at string)
+	walk = func(dir cache.Ino, at string) {
+		for _, n := range w.list(dir) {
+			p := path.Join(at, n.Name)
+			switch {
+			case n.LocalOnly:
+			case n.Dir:
+				all[p+"/"] = ""
+				walk(n.Ino, p)
+			default:
+				data, err := w.Read(p)
+				if err != nil {
+					w.T.Fatalf("read %s: %v", p, err)
+				}
+				all[p] = string(data)
+			}
+		}
+	}
+	walk(w.Root, "/")
+	return all
+}
+
+// There returns what the service has, in the same form.
+func (w *World) There() map[string]string {
+	w.T.Helper()
+	infos, err := w.Far.Walk()
+	w.must(err)
+	all := map[string]string{}
+	for _, i := range infos {
+		switch {
+		case i.Path == "/":
+		case i.Folder:
+			all[i.Path+"/"] = ""
+		default:
+			data, err := w.Far.Read(i.Path)
+			w.must(err)
+			all[i.Path] = string(data)
+		}
+	}
+	return all
+}
+
+// Differences says where here and there are not the same.
+func (w *World) Differences() []string {
+	w.T.Helper()
+	here, there := w.Here(), w.There()
+	var out []string
+	for p, x := range here {
+		if y, ok := there[p]; !ok {
+			out = append(out, fmt.Sprintf("%s is here alone, with %q", p, short(x)))
+		} else if x != y {
+			out = append(out, fmt.Sprintf("%s is %q here and %q there", p, short(x), short(y)))
+		}
+	}
+	for p, y := range there {
+		if _, ok := here[p]; !ok {
+			out = append(out, fmt.Sprintf("%s is there alone, with %q", p, short(y)))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func short(s string) string { return s[:min(len(s), 40)] }
+
+// Equal fails the test if here and there are not the same.
+func (w *World) Equal() {
+	w.T.Helper()
+	if d := w.Differences(); len(d) > 0 {
+		w.T.Errorf("here and there differ:\n%s", strings.Join(d, "\n"))
+	}
+}
+
+// Quiet fails the test if a flush would send anything.
+func (w *World) Quiet() {
+	w.T.Helper()
+	w.Server.ResetCounts()
+	r := w.Flush()
+	if r.Sent+r.Deferred+r.Busy+r.Conflicts+r.Guarded+r.Left > 0 {
+		w.T.Errorf("a flush that should do nothing: %+v", r)
+	}
+	if n := w.Server.Counts().Writes; n > 0 {
+		w.T.Errorf("a flush that should do nothing asked to write %d times", n)
+	}
+}
+
+// Data makes some bytes.
+func Data(seed string, n int) []byte { return bytes.Repeat([]byte(seed), n/len(seed)+1)[:n] }
+
+// tokens signs in at the emulator.
+type tokens struct {
+	s    *graphtest.Server
+	mu   sync.Mutex
+	kept string
+}
+
+func (k *tokens) Token(context.Context) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.kept == "" {
+		k.kept = k.s.AccessToken("")
+	}
+	return k.kept, nil
+}
+
+func (k *tokens) Refresh(ctx context.Context, refused, _ string) (string, error) {
+	k.mu.Lock()
+	if k.kept == refused {
+		k.kept = ""
+	}
+	k.mu.Unlock()
+	return k.Token(ctx)
+}
