@@ -107,7 +107,10 @@ func (f *FS) GetAttr(ctx context.Context, ino cache.Ino) (Attr, error) {
 	}
 	n, _, err := f.get(ino)
 	if err != nil {
-		return Attr{}, err
+		var ok bool
+		if n, ok = f.remembered(ino); !ok {
+			return Attr{}, err
+		}
 	}
 	return f.attr(n, b), nil
 }

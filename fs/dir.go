@@ -183,7 +183,10 @@ func (f *FS) remove(ctx context.Context, parent cache.Ino, name string, dir bool
 		return err
 	}
 	return f.listed(ctx, func() error {
-		_, err := f.tree.Remove(p.Ino, name, dir)
+		n, err := f.tree.Remove(p.Ino, name, dir)
+		if err == nil {
+			f.removed(n)
+		}
 		return err
 	}, p.Ino, f.child(p.Ino, name))
 }
@@ -217,7 +220,10 @@ func (f *FS) Rename(ctx context.Context, oldParent cache.Ino, oldName string, ne
 		}
 	}
 	return f.listed(ctx, func() error {
-		_, err := f.tree.Rename(from.Ino, oldName, to.Ino, newName, flags)
+		done, err := f.tree.Rename(from.Ino, oldName, to.Ino, newName, flags)
+		if err == nil && done.Replaced != nil && flags&cache.Exchange == 0 {
+			f.removed(*done.Replaced)
+		}
 		return err
 	}, from.Ino, to.Ino, f.child(to.Ino, newName))
 }

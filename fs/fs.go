@@ -92,6 +92,7 @@ type FS struct {
 	bodies  map[cache.Ino]*body          // guarded by mu: what is open
 	waits   map[*wait]context.CancelFunc // guarded by mu: waits for the network under way
 	lists   map[cache.Ino]*listing       // guarded by mu: listings under way
+	limbo   limbo                        // guarded by mu: what was removed a short while ago
 	stopped bool                         // guarded by mu
 	dirty   map[*body]struct{}           // guarded by mu: bodies whose size and time are not recorded
 	timer   *time.Timer                  // guarded by mu: runs settleAll; nil while nothing is dirty

@@ -187,6 +187,11 @@ func (d *directDir) Next() ([]string, error) {
 	return names, nil
 }
 
+func (d *directDir) Stat() (Stat, error) {
+	a, err := d.fs.GetAttr(context.Background(), d.ino)
+	return directStat(a), errno(err)
+}
+
 func (d *directDir) Close() error { return nil }
 
 type directFile struct {

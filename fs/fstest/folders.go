@@ -169,6 +169,19 @@ var folders = []Behaviour{
 		}
 		fails(t, "mkdir", err, syscall.ENAMETOOLONG)
 	}},
+	{"a removed folder that is open is still described", func(t *testing.T, e Env) {
+		e.mkdir(t, "d")
+		ino := e.stat(t, "d").Ino
+		d, err := e.Sys.OpenDir(e.Dir + "/d")
+		works(t, "opendir", err)
+		defer d.Close()
+		works(t, "rmdir", e.Sys.Rmdir(e.Dir+"/d"))
+		st, err := d.Stat()
+		works(t, "fstat", err)
+		if st.Ino != ino || !st.Dir || st.Nlink != 0 {
+			t.Errorf("attributes %+v", st)
+		}
+	}},
 	{"inos are stable and differ", func(t *testing.T, e Env) {
 		e.write(t, "a", nil)
 		e.write(t, "b", nil)

@@ -138,6 +138,12 @@ func dirents(b []byte) (names []string) {
 	return names
 }
 
+func (d mountedDir) Stat() (Stat, error) {
+	var st unix.Stat_t
+	err := again(func() error { return unix.Fstat(int(d), &st) })
+	return statOf(&st), err
+}
+
 func (d mountedDir) Close() error { return unix.Close(int(d)) }
 
 type mountedFile struct{ *os.File }

@@ -39,6 +39,7 @@ type File interface {
 type Dir interface {
 	// Next returns some more names, none at the end. "." and ".." are left out.
 	Next() ([]string, error)
+	Stat() (Stat, error)
 	Close() error
 }
 

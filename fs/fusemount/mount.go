@@ -178,7 +178,7 @@ func prepare(path string) (string, error) {
 		return "", fmt.Errorf("mountpoint %s: %w", path, err)
 	}
 	st, err := os.Stat(point)
-	if dead(err) {
+	if dead(point) {
 		if err := detach(point, true); err != nil {
 			return "", fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", point, err, point)
 		}

@@ -60,11 +60,28 @@ func fusermount() (string, error) {
 	return "", errors.New("fusermount3 is not installed: install the package fuse3")
 }
 
+// connections is where the kernel lets one cut the connections of mounts, if that is mounted.
+const connections = "/sys/fs/fuse/connections"
+
 // abort cuts the connection of a mount to the kernel.
-func abort(dev uint64) error {
-	p := filepath.Join("/sys/fs/fuse/connections", strconv.FormatUint(uint64(unix.Minor(dev)), 10), "abort")
-	return os.WriteFile(p, []byte("1"), 0)
+func abort(dev uint64) (err error) {
+	dir := connections
+	if _, statErr := os.Stat(filepath.Join(dir, connection(dev))); statErr != nil {
+		// Containers often have no such mount: root can make one for the moment.
+		if dir, err = os.MkdirTemp("", "duskfs-fusectl-"); err != nil {
+			return err
+		}
+		defer os.Remove(dir)
+		if err := unix.Mount("fusectl", dir, "fusectl", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+			return fmt.Errorf("cutting the connection: %s is not there, and: %w", connections, err)
+		}
+		defer func() { err = errors.Join(err, unix.Unmount(dir, 0)) }()
+	}
+	return os.WriteFile(filepath.Join(dir, connection(dev), "abort"), []byte("1"), 0)
 }
+
+// connection is the name of a mount's connection.
+func connection(dev uint64) string { return strconv.FormatUint(uint64(unix.Minor(dev)), 10) }
 
 // mounted reports whether a FUSE file system is mounted at a folder.
 func mounted(point string) (bool, error) {

@@ -18,15 +18,21 @@ func Clear(path string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("mountpoint %s: %w", path, err)
 	}
-	if _, err := os.Stat(point); !dead(err) {
+	if !dead(point) {
 		return false, nil
 	}
 	_, err = prepare(point)
 	return err == nil, err
 }
 
-// dead reports whether an error of stat means a mount whose daemon is gone. While a killed daemon is
-// still being torn down, the kernel says that the request was aborted.
-func dead(err error) bool {
+// dead reports whether a folder is a mount whose daemon is gone. The kernel may answer stat from
+// what it remembers, statfs it never does. While a killed daemon is still being torn down, it says
+// that the request was aborted.
+func dead(point string) bool {
+	_, err := os.Stat(point)
+	if err == nil {
+		var fsys syscall.Statfs_t
+		err = syscall.Statfs(point, &fsys)
+	}
 	return errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.ESTALE) || errors.Is(err, syscall.ECONNABORTED)
 }

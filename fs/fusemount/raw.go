@@ -134,7 +134,8 @@ func (r *raw) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out 
 	return fuse.OK
 }
 
-func (r *raw) Forget(nodeid, nlookup uint64) {}
+// Forget needs no count: an ino means the same for ever.
+func (r *raw) Forget(nodeid, nlookup uint64) { r.fs.Forget(cache.Ino(nodeid)) }
 
 func (r *raw) GetAttr(cancel <-chan struct{}, in *fuse.GetAttrIn, out *fuse.AttrOut) fuse.Status {
 	a, err := r.fs.GetAttr(ctx(cancel), cache.Ino(in.NodeId))
