@@ -69,7 +69,7 @@ func (s *Server) DeclineDevice(userCode string) bool { return s.decideDevice(use
 func (s *Server) decideDevice(userCode, user string, yes bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	u := s.users[0]
+	u := s.first()
 	if user != "" {
 		u = s.userBy(user)
 	}
@@ -365,8 +365,8 @@ func (s *Server) deviceCode(r *http.Request) *reply {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	d := &signIn{principal: principal{client: client, scope: f.Get("scope"), ends: s.now().Add(15 * time.Minute)}, userCode: strings.ToUpper(random(4)) + "X"}
-	if s.entra.auto {
-		d.user, d.approved = s.users[0], true
+	if u := s.first(); s.entra.auto && u != nil {
+		d.user, d.approved = u, true
 	}
 	code := "SECRET-DEVICE-" + random(24)
 	s.entra.device[code] = d
@@ -429,7 +429,7 @@ func (s *Server) authorize(r *http.Request) *reply {
 	back, err := url.Parse(q.Get("redirect_uri"))
 	s.mu.Lock()
 	_, known := s.entra.secrets[client]
-	user := s.users[0]
+	user := s.first()
 	if hint := q.Get("login_hint"); hint != "" {
 		if u := s.userBy(hint); u != nil {
 			user = u
@@ -439,6 +439,8 @@ func (s *Server) authorize(r *http.Request) *reply {
 	switch {
 	case !known:
 		return page("AADSTS700016: Application with identifier '" + html.EscapeString(client) + "' was not found in the directory.")
+	case user == nil:
+		return page("AADSTS50034: The user account does not exist in the directory.")
 	case err != nil || back.Host == "" && back.Opaque == "":
 		return page("AADSTS50011: The redirect URI specified in the request does not match.")
 	}

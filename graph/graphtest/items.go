@@ -55,9 +55,6 @@ func (c *call) children(it *item) (*reply, error) {
 	if !it.folder {
 		return nil, errInvalid("The item is not a folder.")
 	}
-	if c.unchanged(it) && c.q.Get("$skiptoken") == "" {
-		return newReply(http.StatusNotModified), nil
-	}
 	keys := it.keys()
 	desc := strings.HasSuffix(strings.ToLower(option(c.q, "orderby")), " desc")
 	if desc {

@@ -230,3 +230,14 @@ func TestTheSampleIsPlausible(t *testing.T) {
 		t.Errorf("%d items, %d bytes", len(one), size)
 	}
 }
+
+func TestABareTenantStands(t *testing.T) {
+	s := graphtest.Start(t, graphtest.Options{Bare: true})
+	if s.Me() != nil || s.Drive("") != nil || len(s.Env()) != 7 {
+		t.Error("somebody is there")
+	}
+	u := s.AddUser("carol@contoso.example", "Carol Example", graphtest.Personal)
+	if s.Me() != u || u.Drive().Type() != graphtest.Personal {
+		t.Error("Carol is not there")
+	}
+}

@@ -204,12 +204,35 @@ func selection(q url.Values) []string {
 // mimeType guesses as the service does.
 func mimeType(name string) string {
 	const office = "application/vnd.openxmlformats-officedocument."
-	types := map[string]string{".txt": "text/plain", ".md": "text/markdown", ".html": "text/html", ".csv": "text/csv",
-		".pdf": "application/pdf", ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".json": "application/json",
-		".zip": "application/zip", ".mp4": "video/mp4", ".xml": "text/xml", ".docx": office + "wordprocessingml.document",
-		".xlsx": office + "spreadsheetml.sheet", ".pptx": office + "presentationml.presentation"}
-	if t := types[strings.ToLower(path.Ext(name))]; t != "" {
-		return t
+	switch strings.ToLower(path.Ext(name)) {
+	case ".txt":
+		return "text/plain"
+	case ".md":
+		return "text/markdown"
+	case ".html":
+		return "text/html"
+	case ".csv":
+		return "text/csv"
+	case ".xml":
+		return "text/xml"
+	case ".pdf":
+		return "application/pdf"
+	case ".json":
+		return "application/json"
+	case ".zip":
+		return "application/zip"
+	case ".png":
+		return "image/png"
+	case ".jpg", ".jpeg":
+		return "image/jpeg"
+	case ".mp4":
+		return "video/mp4"
+	case ".docx":
+		return office + "wordprocessingml.document"
+	case ".xlsx":
+		return office + "spreadsheetml.sheet"
+	case ".pptx":
+		return office + "presentationml.presentation"
 	}
 	return "application/octet-stream"
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -225,7 +226,7 @@ func (s *Server) ListenOn(graph, login, storage string) error {
 		return err
 	}
 	l := g
-	if login != graph || login == "" || login[len(login)-2:] == ":0" {
+	if login != graph || strings.HasSuffix(login, ":0") {
 		if l, err = open(login, hostLogin); err != nil {
 			return err
 		}
@@ -299,6 +300,10 @@ func (s *Server) CAPool() *x509.CertPool {
 
 // Env gives the variables a client of the service needs, as NAME=value.
 func (s *Server) Env() []string {
+	var user string
+	if u := s.Me(); u != nil {
+		user = u.ID
+	}
 	return []string{
 		"DUSKFS_GRAPH_URL=" + s.GraphURL(),
 		"DUSKFS_LOGIN_URL=" + s.LoginURL(),
@@ -306,7 +311,7 @@ func (s *Server) Env() []string {
 		"TENANT_ID=" + s.TenantID(),
 		"CLIENT_ID=" + DefaultClientID,
 		"CLIENT_SECRET=" + DefaultClientSecret,
-		"USER_ID=" + s.Me().ID,
+		"USER_ID=" + user,
 	}
 }
 

@@ -109,7 +109,7 @@ func (s *Server) newDrive(kind, title string, number uint64) *Drive {
 // newItem makes an item that is nowhere yet.
 func (d *Drive) newItem(name string, folder bool, now time.Time) *item {
 	it := &item{n: d.next, name: name, folder: folder, meta: 1, content: 1, label: 1,
-		created: now, modified: now, fsCreated: now, fsMod: now}
+		created: now, modified: now, fsCreated: d.clip(now), fsMod: d.clip(now)}
 	d.next++
 	it.id = d.itemID(it.n)
 	if folder {

@@ -16,7 +16,7 @@ const (
 )
 
 // session is an upload in progress. Its fields are guarded by Server.mu, but the draft belongs to
-// the fragment that has set busy.
+// the fragment that has set busy, also after the session has been cancelled.
 type session struct {
 	id        string
 	d         *Drive
@@ -30,8 +30,10 @@ type session struct {
 	begun     time.Time
 	expires   time.Time
 	total     int64
+	have      int64 // bytes received in whole fragments
 	draft     *draft
 	busy      bool
+	cancelled bool
 }
 
 func sessionKey(r *http.Request) string {
@@ -121,10 +123,10 @@ func (u *session) extend(s *Server, now time.Time) {
 }
 
 func (u *session) status() object {
-	ranges := []string{fmt.Sprintf("%d-", u.draft.size)}
+	ranges := []string{fmt.Sprintf("%d-", u.have)}
 	if u.total >= 0 {
-		ranges = []string{fmt.Sprintf("%d-%d", u.draft.size, u.total-1)}
-		if u.draft.size == u.total {
+		ranges = []string{fmt.Sprintf("%d-%d", u.have, u.total-1)}
+		if u.have == u.total {
 			ranges = []string{}
 		}
 	}
@@ -159,17 +161,20 @@ func (s *Server) upload(r *http.Request, kind string) *reply {
 		err = goneSession()
 	case s.now().Sub(u.begun) >= sessionAuth:
 		err = &apiError{status: http.StatusUnauthorized, code: "unauthenticated", inner: "expiredToken", msg: "The access token has expired."}
-	case u.busy:
-		err = &apiError{status: http.StatusConflict, code: "conflict", msg: "Another fragment of this session is under way."}
 	case kind == OpStatus:
 		o := u.status()
 		s.mu.Unlock()
 		return jsonReply(http.StatusOK, o)
 	case kind == OpCancel:
 		delete(s.sessions, key)
-		u.draft.discard()
+		u.cancelled = true
+		if !u.busy {
+			u.draft.discard()
+		}
 		s.mu.Unlock()
 		return newReply(http.StatusNoContent)
+	case u.busy: // most often one that its client has given up already
+		err = &apiError{status: http.StatusServiceUnavailable, code: "serviceNotAvailable", msg: "Another fragment of this session is under way."}
 	default:
 		u.busy = true
 	}
@@ -185,6 +190,9 @@ func (s *Server) upload(r *http.Request, kind string) *reply {
 	}
 	s.mu.Lock()
 	u.busy = false
+	if u.cancelled {
+		u.draft.discard()
+	}
 	s.mu.Unlock()
 	if err != nil {
 		return s.errorReply(r, err)
@@ -194,7 +202,8 @@ func (s *Server) upload(r *http.Request, kind string) *reply {
 
 var contentRange = regexp.MustCompile(`^bytes (\d+)-(\d+)/(\d+)$`)
 
-// fragment takes one piece. The caller has set busy, so the draft is ours.
+// fragment takes one piece. The caller has set busy, so the draft is ours, and nobody else writes
+// have and total.
 func (s *Server) fragment(r *http.Request, key string, u *session) (*reply, error) {
 	m := contentRange.FindStringSubmatch(r.Header.Get("Content-Range"))
 	if m == nil {
@@ -231,9 +240,9 @@ func (s *Server) fragment(r *http.Request, key string, u *session) (*reply, erro
 	case u.total >= 0 && total != u.total:
 		s.violate("storage", "fragment that changes the total length")
 		return outOfRange("fragmentLengthMismatch")
-	case from < u.draft.size:
+	case from < u.have:
 		return outOfRange("fragmentOverlap")
-	case from > u.draft.size:
+	case from > u.have:
 		s.violate("storage", "fragment out of order")
 		return outOfRange("fragmentOutOfOrder")
 	}
@@ -243,7 +252,10 @@ func (s *Server) fragment(r *http.Request, key string, u *session) (*reply, erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.BytesUp += n
-	u.total = total
+	if u.cancelled {
+		return nil, goneSession()
+	}
+	u.have, u.total = u.draft.size, total
 	u.extend(s, s.now())
 	if !last || u.deferred {
 		return jsonReply(http.StatusAccepted, u.status()), nil
@@ -255,7 +267,7 @@ func (s *Server) fragment(r *http.Request, key string, u *session) (*reply, erro
 func (s *Server) commitDeferred(r *http.Request, key string, u *session) (*reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !u.deferred || u.total < 0 || u.draft.size != u.total {
+	if !u.deferred || u.total < 0 || u.have != u.total {
 		return nil, &apiError{status: http.StatusBadRequest, code: "invalidRequest", inner: "uploadSessionIncomplete", msg: "The session is not complete."}
 	}
 	return s.commit(r, key, u)

@@ -3,6 +3,8 @@ package graphtest_test
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -160,4 +162,74 @@ func TestLockedFilesAnswer423(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.want(200, "PUT", "/me/drive/items/"+f.ID+"/content", "y")
+}
+
+func TestASessionIsCancelledWhileAFragmentIsUnderWay(t *testing.T) {
+	c := start(t, graphtest.Options{})
+	u := c.session("/a.bin", "fail")
+	r, w := io.Pipe()
+	done := make(chan error)
+	go func() {
+		req, err := http.NewRequestWithContext(t.Context(), "PUT", u, r)
+		if err != nil {
+			done <- err
+			return
+		}
+		req.ContentLength = unit
+		req.Header.Set("User-Agent", agent)
+		req.Header.Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", unit-1, 2*unit))
+		res, err := c.hc.Do(req)
+		if err == nil {
+			res.Body.Close()
+			if res.StatusCode != 404 {
+				err = fmt.Errorf("the fragment of a cancelled session answers %d", res.StatusCode)
+			}
+		}
+		done <- err
+	}()
+	if _, err := w.Write(make([]byte, unit/2)); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "nothing stored", c.want(200, "GET", u, nil).at("nextExpectedRanges"), "[0-]")
+	c.fragment(503, u, make([]byte, unit), 0, 2*unit)
+	c.want(204, "DELETE", u, nil)
+	u2 := c.session("/a.bin", "fail")
+	if _, err := w.Write(make([]byte, unit-unit/2)); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	c.want(204, "DELETE", u2, nil)
+	c.noViolations()
+}
+
+func TestABrokenFragmentStoresNothing(t *testing.T) {
+	for name, o := range map[string]graphtest.Options{"memory": {}, "disk": {Dir: t.TempDir()}} {
+		t.Run(name, func(t *testing.T) {
+			c := start(t, o)
+			data := bytes.Repeat([]byte("0123456789"), unit/5)
+			u := c.session("/a.bin", "fail")
+			c.fragment(202, u, data[:unit], 0, len(data))
+			req, err := http.NewRequestWithContext(t.Context(), "PUT", u, bytes.NewReader(bytes.Repeat([]byte("x"), 1000)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = unit
+			req.Header.Set("User-Agent", agent)
+			req.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", unit, 2*unit-1, len(data)))
+			if res, err := c.s.Transport().RoundTrip(req); err == nil {
+				res.Body.Close()
+				equal(t, "status", res.StatusCode, 400)
+			}
+			equal(t, "next", c.want(200, "GET", u, nil).at("nextExpectedRanges"), fmt.Sprintf("[%d-%d]", unit, len(data)-1))
+			a := c.fragment(201, u, data[unit:], unit, len(data))
+			whole, err := c.s.Drive("").Put("/same.bin", data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "hash", a.at("file/hashes/quickXorHash"), whole.Hash)
+		})
+	}
 }

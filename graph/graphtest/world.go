@@ -83,10 +83,17 @@ func (s *Server) addSite(path, title string, libraries ...string) []*Drive {
 	return st.drives
 }
 
-// Me returns the first person, whose id Env gives as USER_ID.
+// Me returns the first person, whose id Env gives as USER_ID; nil if there is nobody.
 func (s *Server) Me() *User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.first()
+}
+
+func (s *Server) first() *User {
+	if len(s.users) == 0 {
+		return nil
+	}
 	return s.users[0]
 }
 
@@ -103,7 +110,10 @@ func (s *Server) Drive(name string) *Drive {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if name == "" || name == "me" {
-		return s.users[0].d
+		if u := s.first(); u != nil {
+			return u.d
+		}
+		return nil
 	}
 	if d := s.driveByID(name); d != nil {
 		return d
