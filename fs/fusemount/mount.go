@@ -62,7 +62,7 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	point, err := prepare(o.Mountpoint)
+	point, err := Prepare(o.Mountpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -171,19 +171,30 @@ func (m *Mount) Writeback(ino cache.Ino) {
 // reports: by a command that works on the tree itself.
 func (m *Mount) Notify(e cache.Event) { m.raw.notices.add(m.o.FS.Outer(e)) }
 
-// prepare checks the mountpoint, and clears away a dead mount.
-func prepare(path string) (string, error) {
+// Clear takes away the mount that a daemon that was killed has left at path. It reports whether
+// there was one.
+func Clear(path string) (bool, error) {
+	_, err := os.Stat(path)
+	if !errors.Is(err, syscall.ENOTCONN) {
+		return false, nil
+	}
+	if err := detach(path, true); err != nil {
+		return false, fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", path, err, path)
+	}
+	return true, nil
+}
+
+// Prepare checks that path can be mounted at, having cleared away a dead mount, and returns it
+// absolute and without links. Its errors say what to do. New does this itself.
+func Prepare(path string) (string, error) {
 	point, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("mountpoint %s: %w", path, err)
 	}
-	st, err := os.Stat(point)
-	if dead(point) {
-		if err := detach(point, true); err != nil {
-			return "", fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", point, err, point)
-		}
-		st, err = os.Stat(point)
+	if _, err := Clear(point); err != nil {
+		return "", err
 	}
+	st, err := os.Stat(point)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return "", fmt.Errorf("mountpoint %s does not exist: make it with mkdir first", point)

@@ -238,6 +238,9 @@ func TestAMountLeftBehindIsClearedAway(t *testing.T) {
 	if _, err := os.ReadDir(point); !errors.Is(err, syscall.ENOTCONN) {
 		t.Fatalf("the dead mount says %v, want ENOTCONN", err)
 	}
+	if cleared, err := fusemount.Clear(t.TempDir()); cleared || err != nil {
+		t.Errorf("a plain folder was cleared: %v, %v", cleared, err)
+	}
 	w := fstest.NewWorld(t, nil)
 	m, err := fusemount.New(context.Background(), fusemount.Options{FS: w.FS, Mountpoint: point})
 	if err != nil {

@@ -1,0 +1,157 @@
+package fstest_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/duskfs/duskfs/fs"
+	"github.com/duskfs/duskfs/fs/fstest"
+)
+
+// both runs a benchmark on the file system directly and through a mount of it.
+func both(b *testing.B, run func(b *testing.B, sys fstest.Sys)) {
+	prepare := func(b *testing.B) *fstest.World {
+		w := fstest.NewWorld(b, func(w *fstest.World, _ *fs.Options) {
+			w.Remote.Put("/sub/remote", make([]byte, 1<<20))
+		})
+		return w
+	}
+	b.Run("direct", func(b *testing.B) { run(b, fstest.Direct(prepare(b).FS, fs.Caller{})) })
+	b.Run("mounted", func(b *testing.B) {
+		_, root := prepare(b).Mount(b)
+		run(b, fstest.Mounted(root))
+	})
+}
+
+func must(b *testing.B, err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+func BenchmarkStat(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		for b.Loop() {
+			_, err := sys.Stat("/sub/remote")
+			must(b, err)
+		}
+	})
+}
+
+func BenchmarkCreate4K(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		must(b, sys.Mkdir("/new", 0o755))
+		data := make([]byte, 4096)
+		i := 0
+		for b.Loop() {
+			i++
+			f, err := sys.Open(fmt.Sprintf("/new/%d", i), syscall.O_WRONLY|syscall.O_CREAT|syscall.O_EXCL, 0o644)
+			must(b, err)
+			_, err = f.Write(data)
+			must(b, err)
+			must(b, f.Close())
+		}
+	})
+}
+
+func BenchmarkOpenRead4K(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		data := make([]byte, 4096)
+		for b.Loop() {
+			f, err := sys.Open("/sub/remote", syscall.O_RDONLY, 0)
+			must(b, err)
+			_, err = f.ReadAt(data, 0)
+			must(b, err)
+			must(b, f.Close())
+		}
+	})
+}
+
+func BenchmarkWrite128K(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		f, err := sys.Open("/big", syscall.O_RDWR|syscall.O_CREAT, 0o644)
+		must(b, err)
+		defer f.Close()
+		data := make([]byte, 128<<10)
+		b.SetBytes(int64(len(data)))
+		var off int64
+		for b.Loop() {
+			_, err := f.WriteAt(data, off%(256<<20))
+			must(b, err)
+			off += int64(len(data))
+		}
+	})
+}
+
+func BenchmarkRead128K(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		f, err := sys.Open("/sub/remote", syscall.O_RDONLY, 0)
+		must(b, err)
+		defer f.Close()
+		data := make([]byte, 128<<10)
+		b.SetBytes(int64(len(data)))
+		var off int64
+		for b.Loop() {
+			_, err := f.ReadAt(data, off%(1<<20))
+			must(b, err)
+			off += int64(len(data))
+		}
+	})
+}
+
+func BenchmarkUnlink(b *testing.B) {
+	both(b, func(b *testing.B, sys fstest.Sys) {
+		must(b, sys.Mkdir("/gone", 0o755))
+		i := 0
+		for b.Loop() {
+			i++
+			b.StopTimer()
+			p := fmt.Sprintf("/gone/%d", i)
+			f, err := sys.Open(p, syscall.O_WRONLY|syscall.O_CREAT, 0o644)
+			must(b, err)
+			must(b, f.Close())
+			b.StartTimer()
+			must(b, sys.Unlink(p))
+		}
+	})
+}
+
+// BenchmarkFirstWalk lists and describes 10,000 files in 100 folders on a fresh mount.
+func BenchmarkFirstWalk(b *testing.B) {
+	w := fstest.NewWorld(b, func(w *fstest.World, _ *fs.Options) {
+		for i := range 10_000 {
+			w.Remote.Put(fmt.Sprintf("/d%02d/file-%05d.txt", i%100, i), []byte("x"))
+		}
+	})
+	walk := func(root string) (n int) {
+		err := filepath.WalkDir(root, func(p string, e os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			n++
+			_, err = e.Info()
+			return err
+		})
+		must(b, err)
+		return n
+	}
+	_, root := w.Mount(b)
+	walk(root) // list everything
+	b.Run("warm", func(b *testing.B) {
+		for b.Loop() {
+			b.ReportMetric(float64(walk(root))*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		}
+	})
+	b.Run("first", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			_, again := w.Mount(b)
+			b.StartTimer()
+			b.ReportMetric(float64(walk(again))*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		}
+	})
+}
