@@ -47,14 +47,14 @@ func TestMain(m *testing.M) {
 //	colleague put PATH TEXT      write a file on the other side
 //	colleague rm PATH            delete there
 //	colleague mv FROM TO         move there
-//	remote PATH TEXT             the file there has this text; a leading ! says that there is none
+//	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
 //	item keep PATH               remember the item at PATH, and its number of versions
 //	item same PATH N             it is still the same item, with N more versions
 //	writes N                     the service has seen N write requests since it was last asked; "some" is any but 0
 //	equal FOLDER                 the drive and a folder are equal by path and SHA-256
 //	lawful                       the service saw no violation of its protocol
 //	status N COMMAND…            run a command that ends with exit status N
-//	kill9 MOUNT                  kill the daemon of a mount
+//	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
 //	await MOUNT                  wait until a mount has a daemon
 func TestScripts(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -75,7 +75,7 @@ func TestScripts(t *testing.T) {
 			"equal":     w.command(1, (*world).equal),
 			"lawful":    w.command(0, (*world).lawful),
 			"status":    w.command(2, (*world).status),
-			"kill9":     w.command(1, (*world).kill9),
+			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
 		},
 		RequireExplicitExec: true,
@@ -197,7 +197,7 @@ func (w *world) remote(_ *testscript.TestScript, args []string) error {
 		return nil
 	case err != nil:
 		return err
-	case len(args) > 1 && string(got) != args[1]:
+	case len(args) > 1 && strings.TrimSuffix(string(got), "\n") != args[1]:
 		return fmt.Errorf("%s holds %q there, want %q", path, got, args[1])
 	}
 	return nil
@@ -292,21 +292,35 @@ func (w *world) record(ts *testscript.TestScript, mount string) (control.Record,
 	return control.NewRegistry(w.state).Find(context.Background(), ts.MkAbs(mount), "/")
 }
 
-func (w *world) kill9(ts *testscript.TestScript, args []string) error {
-	r, err := w.record(ts, args[0])
-	if err != nil {
+func (w *world) signal(ts *testscript.TestScript, args []string) error {
+	sig, ok := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "KILL": syscall.SIGKILL}[args[0]]
+	r, err := w.record(ts, args[1])
+	if err != nil || !ok {
+		return fmt.Errorf("signal %s: %w", args[0], err)
+	}
+	if err := syscall.Kill(r.PID, sig); err != nil {
 		return err
 	}
-	if err := syscall.Kill(r.PID, syscall.SIGKILL); err != nil {
-		return err
-	}
-	for range 200 { // it is no child of ours, so there is nothing to wait for but its absence
-		if syscall.Kill(r.PID, 0) != nil {
+	for range 1000 { // it is no child of ours, so there is nothing to wait for but its absence
+		if gone(r.PID) {
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return fmt.Errorf("process %d does not end", r.PID)
+}
+
+// gone reports whether a process has ended, whether or not its parent has asked how.
+func gone(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return true
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return strings.HasPrefix(rest, "Z")
 }
 
 func (w *world) await(ts *testscript.TestScript, args []string) error {

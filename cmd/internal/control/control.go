@@ -124,11 +124,11 @@ type Flush struct {
 	Error string     `json:"error,omitempty"`
 }
 
-// Well reports whether nothing wants attention: nothing deferred, no conflict, sign-in and cycles
-// in order. Pending work is normal.
+// Well reports whether nothing wants attention: nothing deferred, no conflict, the service within
+// reach, and the last cycles without error. Pending work is normal.
 func (s Status) Well() bool {
-	return len(s.Deferred) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" &&
-		s.Refresh.State != "failing" && s.Flush.State != "failing"
+	return len(s.Deferred) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
+		s.Refresh.Error == "" && s.Flush.Error == ""
 }
 
 // Failure is an error as the daemon told it over the socket. Kind is that of package graph, empty

@@ -110,6 +110,8 @@ func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known 
 		return *before, nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return cache.DriveInfo{}, &graph.Error{Op: "find", Item: spec.String(), Kind: graph.Offline, Message: "the service did not answer in time; try again when there is a network"}
+	case errors.Is(err, graph.NotExist):
+		return cache.DriveInfo{}, fmt.Errorf("%w; `duskfs drives` lists what can be mounted", err)
 	default:
 		return cache.DriveInfo{}, err
 	}
