@@ -280,8 +280,18 @@ func (a applier) agree() error {
 		return errRuling
 	}
 	if a.r.Place && n.Parent != 0 {
-		if a.c.Parent == nil || a.c.Cycle || !name.Safe(a.c.Incoming.Name) {
+		if a.c.Cycle || !name.Safe(a.c.Incoming.Name) {
 			return errRuling
+		}
+		if a.c.Parent == nil {
+			parent, err := a.chain()
+			if err != nil {
+				return err
+			}
+			if parent == nil {
+				return errRuling
+			}
+			a.c.Parent = parent
 		}
 		if a.c.Holder != nil && a.c.Holder.LocalOnly {
 			return errRuling
@@ -590,7 +600,7 @@ func (a applier) backOut() error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: nothing on the way to item %s was moved here", errRuling, a.c.Incoming.ID)
+	return fmt.Errorf("%w: nothing on the way to item %s was moved here", ErrStale, a.c.Incoming.ID)
 }
 
 func (a applier) sendHome(n Node, folder Ino) error {

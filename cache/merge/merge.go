@@ -95,8 +95,8 @@ func removedHere(c cache.Case) cache.Ruling {
 
 // unknown rules on an item that was never seen here, or was dropped.
 func unknown(c cache.Case) cache.Ruling {
-	if c.Orphan {
-		return ignore
+	if c.Orphan || c.Holder != nil && c.Holder.LocalOnly {
+		return ignore // outside of what is known, or under a name that stays on this machine
 	}
 	if r, same := adopt(c); same {
 		return r

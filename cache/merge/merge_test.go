@@ -389,7 +389,7 @@ func TestNewThereUnderANameThatIsTakenHere(t *testing.T) {
 		{"ours was moved there: ask first", unknown(heldBy(holderMoved)), needItem},
 		{"our folder was moved there, folder there: aside", unknown(folder, heldBy(holderDir, holderMoved), confirmed), addAside},
 		{"a step is under way for ours: wait", unknown(heldBy(holderNew), sending, confirmed), waits},
-		{"a local-only file: wait", unknown(heldBy(holderLocalOnly), confirmed), waits},
+		{"a local-only file: both stay where they are", unknown(heldBy(holderLocalOnly)), ignore},
 		{"deleted and made anew there: park the old one", unknown(heldBy(holderLeaves)), addPark},
 		{"deleted and made anew there, old one open: wait", unknown(heldBy(holderLeaves, holderOpen)), waits},
 		{"deleted and made anew there, unsent work in the old one: that goes first", unknown(heldBy(holderLeaves, holderWritten)), waits},
@@ -409,6 +409,7 @@ func TestMovedThereOntoANameThatIsTakenHere(t *testing.T) {
 		{"two swap names: park", known(b, heldBy(holderLeaves)), cache.Ruling{Verb: cache.Agree, Place: true, ModTime: true, Holder: cache.Park}},
 		{"two swap names, the other open: wait", known(b, heldBy(holderLeaves, holderOpen)), waits},
 		{"two swap names, unsent work in the other: aside", known(b, heldBy(holderLeaves, holderWritten), confirmed), moveAside},
+		{"by a local-only file: wait", known(b, heldBy(holderLocalOnly), confirmed), waits},
 		{"nothing heard of the holder: wait for news", known(b, heldBy()), waits},
 		{"ours moved elsewhere: the holder does not matter", known(b, ourFolder, heldBy(holderNew)), ourPlace},
 		{"a split, and the place is taken: both ours step aside", known(theirBytes, ourBytes, b, heldBy(holderNew), confirmed), cache.Ruling{
