@@ -11,7 +11,6 @@ import (
 	"log"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -170,60 +169,6 @@ func (m *Mount) Writeback(ino cache.Ino) {
 // Notify tells the kernel of a change that was made without it, beyond those that the tree's Watch
 // reports: by a command that works on the tree itself.
 func (m *Mount) Notify(e cache.Event) { m.raw.notices.add(m.o.FS.Outer(e)) }
-
-// Clear takes away the mount that a daemon that was killed has left at path. It reports whether
-// there was one.
-func Clear(path string) (bool, error) {
-	_, err := os.Stat(path)
-	if !errors.Is(err, syscall.ENOTCONN) {
-		return false, nil
-	}
-	if err := detach(path, true); err != nil {
-		return false, fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", path, err, path)
-	}
-	return true, nil
-}
-
-// Prepare checks that path can be mounted at, having cleared away a dead mount, and returns it
-// absolute and without links. Its errors say what to do. New does this itself.
-func Prepare(path string) (string, error) {
-	point, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("mountpoint %s: %w", path, err)
-	}
-	if _, err := Clear(point); err != nil {
-		return "", err
-	}
-	st, err := os.Stat(point)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return "", fmt.Errorf("mountpoint %s does not exist: make it with mkdir first", point)
-	case err != nil:
-		return "", fmt.Errorf("mountpoint %s cannot be used: %w", point, err)
-	case !st.IsDir():
-		return "", fmt.Errorf("mountpoint %s is not a folder: choose an empty folder", point)
-	}
-	if busy, err := mounted(point); err != nil {
-		return "", fmt.Errorf("mountpoint %s cannot be used: %w", point, err)
-	} else if busy {
-		return "", fmt.Errorf("something is mounted at %s already: unmount it first, or choose another folder", point)
-	}
-	// A link is resolved, so that unmounting later hits the same folder.
-	if real, err := filepath.EvalSymlinks(point); err == nil {
-		point = real
-	}
-	d, err := os.Open(point)
-	if err != nil {
-		return "", fmt.Errorf("mountpoint %s cannot be read: %w", point, err)
-	}
-	defer d.Close()
-	if names, err := d.Readdirnames(1); len(names) > 0 {
-		return "", fmt.Errorf("mountpoint %s is not empty: choose an empty folder, or move away what is in it", point)
-	} else if err != nil && err != io.EOF {
-		return "", fmt.Errorf("mountpoint %s cannot be read: %w", point, err)
-	}
-	return point, nil
-}
 
 func device(point string) (uint64, error) {
 	var st syscall.Stat_t

@@ -3,14 +3,53 @@ package fusemount
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// Prepare checks that a folder can be mounted at, before anything else is begun, and returns it
-// absolute and free of links. A mount whose daemon was killed is cleared away. Errors say what to do.
-func Prepare(path string) (string, error) { return prepare(path) }
+// Prepare checks that a folder can be mounted at, having cleared away a mount whose daemon was
+// killed, and returns it absolute and free of links. Its errors say what to do. New does this
+// itself; call it to learn of a mistake before anything else is begun.
+func Prepare(path string) (string, error) {
+	point, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("mountpoint %s: %w", path, err)
+	}
+	if _, err := Clear(point); err != nil {
+		return "", err
+	}
+	st, err := os.Stat(point)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return "", fmt.Errorf("mountpoint %s does not exist: make it with mkdir first", point)
+	case err != nil:
+		return "", fmt.Errorf("mountpoint %s cannot be used: %w", point, err)
+	case !st.IsDir():
+		return "", fmt.Errorf("mountpoint %s is not a folder: choose an empty folder", point)
+	}
+	if busy, err := mounted(point); err != nil {
+		return "", fmt.Errorf("mountpoint %s cannot be used: %w", point, err)
+	} else if busy {
+		return "", fmt.Errorf("something is mounted at %s already: unmount it first, or choose another folder", point)
+	}
+	// A link is resolved, so that unmounting later hits the same folder.
+	if real, err := filepath.EvalSymlinks(point); err == nil {
+		point = real
+	}
+	d, err := os.Open(point)
+	if err != nil {
+		return "", fmt.Errorf("mountpoint %s cannot be read: %w", point, err)
+	}
+	defer d.Close()
+	if names, err := d.Readdirnames(1); len(names) > 0 {
+		return "", fmt.Errorf("mountpoint %s is not empty: choose an empty folder, or move away what is in it", point)
+	} else if err != nil && err != io.EOF {
+		return "", fmt.Errorf("mountpoint %s cannot be read: %w", point, err)
+	}
+	return point, nil
+}
 
 // Clear takes away a mount whose daemon was killed, and reports whether there was one.
 func Clear(path string) (bool, error) {
@@ -21,8 +60,10 @@ func Clear(path string) (bool, error) {
 	if !dead(point) {
 		return false, nil
 	}
-	_, err = prepare(point)
-	return err == nil, err
+	if err := detach(point, true); err != nil {
+		return false, fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", point, err, point)
+	}
+	return true, nil
 }
 
 // dead reports whether a folder is a mount whose daemon is gone. The kernel may answer stat from
