@@ -165,31 +165,77 @@ func (d *Drive) redirect(ctx context.Context, id graph.ItemID) (string, error) {
 	return "", &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Status: a.status, Message: "the service does not say where the bytes are"}
 }
 
-// open opens the bytes from pos to end.
+// open opens the bytes from pos to end. An address that is used up, or an answer that does not fit
+// the version, is followed by a new address, which compares the version again.
 func (r *download) open() error {
 	here := place{r.d.id, r.id}
-	for try := 1; ; try++ {
+	for left := maxAddressTries - 1; ; left-- {
 		h, fresh, err := r.address()
 		if err != nil {
 			return err
 		}
 		a, err := r.d.c.fetch(r.ctx, string(r.id), h.url, r.pos, r.end)
 		if err == nil {
-			if h.believes(a.header) || try == maxAddressTries {
-				if h.tag == "" { // without a tag the next piece could be of another version unseen
-					r.d.c.urls.drop(here)
-				} else {
-					r.d.c.urls.put(here, h)
-				}
+			if err = r.fits(&h, a); err == nil || left == 0 && errors.Is(err, errOtherTag) {
+				r.keep(here, h)
 				r.body, err = position(a, r.pos)
 				return err
 			}
 			_ = a.open.Close()
-		} else if !expired(err) || fresh && (try == maxAddressTries || graph.KindOf(err) == graph.Denied && statusOf(err) == http.StatusForbidden) {
-			return err
 		}
-		r.d.c.urls.drop(here) // asking again compares the version again
+		r.d.c.urls.drop(here)
+		if left == 0 || !another(err, fresh, left < maxAddressTries-1) {
+			return r.oddSize(err)
+		}
 	}
+}
+
+// errOtherTag says that the storage host has another tag than before.
+var errOtherTag = errors.New("the storage host has another tag")
+
+// fits finds out whether an answer is of the version asked for, as far as its head tells.
+func (r *download) fits(h *held, a reply) error {
+	if actual, ok := length(a); ok && r.version != (graph.Version{}) && actual != r.version.Size {
+		return &SizeError{Actual: actual}
+	}
+	if !h.believes(a.header) {
+		return errOtherTag
+	}
+	return nil
+}
+
+// keep keeps an address for the next piece. Without a tag that piece could be of another version
+// without a sign of it.
+func (r *download) keep(here place, h held) {
+	if h.tag == "" {
+		r.d.c.urls.drop(here)
+		return
+	}
+	r.d.c.urls.put(here, h)
+}
+
+// another reports whether a new address may help. Of the sizes the service was asked twice before it
+// is believed to be at odds with itself; a refusal of a fresh address is meant (Q3).
+func another(err error, fresh, repeated bool) bool {
+	var size *SizeError
+	switch {
+	case errors.As(err, &size):
+		return !fresh || !repeated
+	case errors.Is(err, errOtherTag):
+		return true
+	case statusOf(err) == http.StatusForbidden:
+		return !fresh
+	}
+	return expired(err)
+}
+
+// oddSize completes the error for a file that is listed with a wrong size.
+func (r *download) oddSize(err error) error {
+	var size *SizeError
+	if !errors.As(err, &size) {
+		return err
+	}
+	return &graph.Error{Op: "read", Item: string(r.id), Kind: graph.Failed, Err: &SizeError{Listed: r.version.Size, Actual: size.Actual}}
 }
 
 // believes reports whether an answer of the storage host is still of the version that the address
@@ -203,6 +249,28 @@ func (h *held) believes(header http.Header) bool {
 	h.tag = tag
 	comparable := strings.HasPrefix(tag, `"{`) && strings.HasPrefix(h.version.ETag, `"{`)
 	return first && (!comparable || tag == h.version.ETag)
+}
+
+// SizeError is the cause of a Failed download whose file is listed with another size than its bytes
+// have, as happens to Office files and live photos (Q14, Q15). Handing out the listed number of
+// bytes would cut the file short, or wait for bytes that there are not.
+type SizeError struct {
+	Listed, Actual int64 // bytes
+}
+
+// Error says both sizes.
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("the service lists %d bytes and has %d", e.Listed, e.Actual)
+}
+
+// length returns how long the whole file is by an answer of the storage host, if that says so.
+func length(a reply) (int64, bool) {
+	text := a.header.Get("Content-Length")
+	if a.status == http.StatusPartialContent || a.status == http.StatusRequestedRangeNotSatisfiable {
+		_, text, _ = strings.Cut(a.header.Get("Content-Range"), "/")
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil && n >= 0
 }
 
 // expired tells the answers to an address that is used up.

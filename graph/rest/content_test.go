@@ -278,6 +278,21 @@ func TestAWholeFileIsCheckedByItsHash(t *testing.T) {
 	})
 }
 
+func TestAFileThatGrowsBetweenLookAndReadIsChanged(t *testing.T) {
+	before := func() {}
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		o.StorageTransport = untagged(o.Transport, func() { before() }, false)
+	}, func(w *world) {
+		for _, off := range []int64{0, 900} {
+			i := w.put("/f", noise(1000, 1))
+			before = func() { w.put("/f", noise(800, 2)) }
+			_, err := w.read(i, off, 100)
+			wants(t, err, graph.Changed)
+			before = func() {}
+		}
+	})
+}
+
 func TestWhatTheServiceListsWronglyIsReadAllTheSame(t *testing.T) {
 	in(t, graphtest.Options{}, func(o *rest.Options) { o.StorageTransport = untagged(o.Transport, func() {}, true) }, func(w *world) {
 		data := noise(1000, 1)

@@ -35,6 +35,9 @@ func failure(k call, o outcome) *graph.Error {
 		e.Code = codes[len(codes)-1]
 	}
 	e.Kind = kindOf(k, o.status, codes)
+	if n, ok := length(o.reply); ok && o.status == http.StatusRequestedRangeNotSatisfiable {
+		e.Err = &SizeError{Listed: -1, Actual: n}
+	}
 	switch {
 	case e.Kind == graph.SignIn && len(k.url) > longAddress && len(o.body) == 0:
 		e.Kind, e.Message = graph.Invalid, "the path is too long"

@@ -137,7 +137,9 @@ func (c *Client) libraries(ctx context.Context, site wireSite) ([]graph.Drive, e
 	}
 	all := make([]graph.Drive, 0, len(drives))
 	for _, w := range drives {
-		all = append(all, w.drive(site.title()))
+		if !w.System.here() {
+			all = append(all, w.drive(site.title()))
+		}
 	}
 	return all, nil
 }

@@ -158,6 +158,7 @@ type wireDrive struct {
 	Name   string `json:"name"`
 	Type   string `json:"driveType"`
 	WebURL string `json:"webUrl"`
+	System facet  `json:"system"` // a drive of the service's own, which nobody can open (Q17)
 	Owner  struct {
 		User, Group *struct {
 			Name  string `json:"displayName"`
