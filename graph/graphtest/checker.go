@@ -14,10 +14,14 @@ type checker struct {
 	list  []string
 	seen  map[string]int
 	pause map[string]time.Time // until when a scope asked for silence
+	hasty map[string]int       // requests of a scope forgiven since then
 }
 
 // grace forgives requests that were under way when the answer to wait was given.
 const grace = 250 * time.Millisecond
+
+// forgiven is how many of them there may be.
+const forgiven = 8
 
 var decorated = regexp.MustCompile(`^(NON)?ISV\|[^|]+\|[^|/]+/[^|]+`)
 
@@ -39,8 +43,10 @@ func (c *checker) note(who, what string) {
 
 // throttled remembers that a client was told to wait.
 func (c *checker) throttled(o Op, app bool, now time.Time, wait time.Duration) {
-	c.pause[scope(o, app)] = now.Add(wait)
-	c.pause["from "+scope(o, app)] = now
+	at := scope(o, app)
+	c.pause[at] = now.Add(wait)
+	c.pause["from "+at] = now
+	delete(c.hasty, at)
 }
 
 func scope(o Op, app bool) string {
@@ -58,10 +64,14 @@ func (c *checker) request(o Op, r *http.Request, now time.Time) {
 			c.note(o.Host, fmt.Sprintf("User-Agent %q is not decorated as ISV|Company|App/1.0 or NONISV|…", ua))
 		}
 	}
-	for _, scope := range []string{scope(o, true), scope(o, false)} {
+	scopes := []string{scope(o, true), scope(o, false)}
+	for _, scope := range slices.Compact(scopes) {
 		until, from := c.pause[scope], c.pause["from "+scope]
 		// Retry-After has whole seconds; a client a hair early is forgiven.
-		if now.Before(until.Add(-grace)) && now.After(from.Add(grace)) {
+		if !now.Before(until.Add(-grace)) {
+			continue
+		}
+		if c.hasty[scope]++; now.After(from.Add(grace)) || c.hasty[scope] > forgiven {
 			c.note(o.Host, what+" during the pause that Retry-After asked for")
 			break
 		}

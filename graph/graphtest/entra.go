@@ -286,7 +286,7 @@ func (s *Server) clientCredentials(f url.Values, client, secret string) *reply {
 	}
 	def := false
 	for _, sc := range strings.Fields(f.Get("scope")) {
-		def = def || strings.HasSuffix(sc, "/.default")
+		def = def || sc == ".default" || strings.HasSuffix(sc, "/.default") // the bare form means Graph
 	}
 	if !def {
 		return s.aadError(http.StatusBadRequest, "invalid_scope", 1002012, "The provided value for scope is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier.")

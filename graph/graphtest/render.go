@@ -41,11 +41,15 @@ func escapePath(p string) string {
 	return strings.Join(parts, "/")
 }
 
+// person is who made and changed things, shared by all items: nobody may change it.
 func (d *Drive) person() object {
-	if d.owner == nil {
-		return object{"user": object{"displayName": "SharePoint App"}}
+	if d.by == nil {
+		d.by = object{"user": object{"displayName": "SharePoint App"}}
+		if d.owner != nil {
+			d.by = object{"user": object{"id": d.owner.ID, "displayName": d.owner.Name, "email": d.owner.UPN}}
+		}
 	}
-	return object{"user": object{"id": d.owner.ID, "displayName": d.owner.Name, "email": d.owner.UPN}}
+	return d.by
 }
 
 // parentRef builds the parentReference of an item. The root's has no id; the feed's

@@ -128,7 +128,7 @@ func New(o Options) (*Server, error) {
 		life: o.TokenLife, lag: o.FeedLag, rewrite: o.OfficeRewrite, quirks: o.Quirks, counts: newCounts(),
 		graphURL: "https://" + memGraph, loginURL: "https://" + memLogin, storageURL: "https://" + memStorage}
 	s.check.seen = map[string]int{}
-	s.check.pause = map[string]time.Time{}
+	s.check.pause, s.check.hasty = map[string]time.Time{}, map[string]int{}
 	s.entra.init(s)
 	if o.Dir != "" {
 		for _, dir := range []string{o.Dir, s.bodyDir()} {

@@ -46,6 +46,7 @@ type Drive struct {
 	binned int64
 	locks  map[string]int // item id to the form of its 423
 	grants map[string][]permission
+	by     object // see person
 }
 
 // change says that an item changed. Only the newest change of an item counts.
