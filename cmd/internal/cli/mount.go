@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -101,7 +100,7 @@ func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
 	if err != nil {
 		return err
 	}
-	var log io.Writer = a.Err
+	log := a.Err
 	ready := a.sayReady
 	if tell != nil {
 		file, err := daemon.LogFile(cfg.StateDir, cfg.Mountpoint)
