@@ -18,6 +18,7 @@ const (
 	// fragmentUnit is what every fragment but the last must be a multiple of (graph-facts §6.2).
 	fragmentUnit     = 320 << 10
 	maxFragmentUnits = 180              // 56.25 MiB; requests must stay below 60 MiB
+	maxPut           = 250 << 20        // of a PUT without a session (graph-facts §6.1)
 	maxTroubles      = 5                // fragments in a row that fail without a byte more arriving
 	maxAsks          = 50               // of one session about where it stands
 	cancelTime       = 10 * time.Second // for deleting a session that is given up
@@ -78,13 +79,45 @@ func (s *sending) run(ctx context.Context) (graph.Item, error) {
 		try = &session{sending: s, sum: graph.NewQuickXor()}
 		var i graph.Item
 		if err = try.begin(ctx); err != nil {
+			if s.u.Size <= maxPut && s.held(ctx, err) {
+				return s.put(ctx)
+			}
 			return graph.Item{}, err
 		}
 		if i, err = try.send(ctx); !errors.Is(err, errDead) {
 			return i, err
 		}
 	}
+	var e *graph.Error
+	if errors.As(err, &e) {
+		return graph.Item{}, e
+	}
 	return graph.Item{}, s.fault(graph.Failed, "the service ends the upload session again and again")
+}
+
+// held reports whether a session was refused since there is another one (Q20): most often our own
+// whose address was lost with the answer, or with the process, and that nobody can end before its
+// time. The service has the same code for that and for a name that is taken.
+func (s *sending) held(ctx context.Context, err error) bool {
+	var e *graph.Error
+	if !errors.As(err, &e) || e.Status != http.StatusConflict || e.Kind != graph.Exist && e.Kind != graph.Locked {
+		return false
+	}
+	if s.u.ID != "" {
+		return e.Kind == graph.Locked
+	}
+	_, err = s.look(ctx, 0)
+	return errors.Is(err, graph.NotExist)
+}
+
+// Abandon ends an upload session begun earlier that nobody will go on with. Left alone it would
+// hold the file and count against the quota (Q20). One that is over already is no error.
+func (d *Drive) Abandon(ctx context.Context, address string) error {
+	_, err := d.c.do(ctx, call{op: "cancel upload", method: http.MethodDelete, url: address, storage: true})
+	if ended(err) || stale(err) {
+		return nil
+	}
+	return err
 }
 
 // begin opens a new session and tells its address before the first byte is sent.
@@ -161,17 +194,21 @@ func (s *session) send(ctx context.Context) (graph.Item, error) {
 		} else if i, done, err = s.ask(ctx, true); err == nil && !done && s.pos >= s.u.Size {
 			err = s.fault(graph.Lost, "the service has all bytes and does not say that the file is there")
 		}
+		if done {
+			s.pos = s.u.Size
+		}
 		if err == nil {
 			err = s.tally(s.pos)
 		}
-		switch {
-		case err != nil:
+		if err != nil {
 			return s.end(ctx, err)
-		case done:
+		}
+		if s.u.Sent != nil {
+			s.u.Sent(s.pos)
+		}
+		if done {
 			s.over()
 			return s.confirm(ctx, i, graph.HashOf(s.sum))
-		case s.u.Sent != nil:
-			s.u.Sent(s.pos)
 		}
 	}
 }
@@ -238,7 +275,6 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 		}})
 	if err == nil {
 		if w, ok := made(r); ok {
-			s.pos = s.u.Size
 			return w.item(), true, nil
 		}
 		var state sessionState
@@ -259,7 +295,7 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 	}
 	switch {
 	case stale(err):
-		return graph.Item{}, false, errDead
+		return graph.Item{}, false, errors.Join(errDead, err)
 	case hazy(err), errors.Is(err, graph.Failed), ended(err):
 		// Also 416: a fragment that did arrive before is refused that way (Q18).
 	default:

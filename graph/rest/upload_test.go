@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -183,6 +184,62 @@ func TestUploadsGoOnAfterTrouble(t *testing.T) {
 	}
 }
 
+func TestAnUploadGoesAroundASessionWhoseAddressIsLost(t *testing.T) {
+	for _, replace := range []bool{false, true} {
+		t.Run(fmt.Sprintf("replace %v", replace), func(t *testing.T) {
+			simply(t, func(w *world) {
+				u := graph.Upload{Parent: w.root(), Name: "f"}
+				if replace {
+					i := w.put("/f", []byte("before"))
+					u = graph.Upload{ID: i.ID, Base: i.Version()}
+				}
+				w.Inject(graphtest.Fault{Op: graphtest.OpCreateSession, Drop: graphtest.DropAfter})
+				_, err := w.near.Upload(w.ctx(), upload(u, []byte("ours")))
+				wants(t, err, graph.Lost)
+				if n := w.OpenSessions(); n != 1 {
+					t.Fatalf("%d sessions are open", n)
+				}
+				i, err := w.near.Upload(w.ctx(), upload(u, []byte("ours")))
+				must(t, err)
+				w.holds("/f", []byte("ours"))
+				if i.Size != 4 {
+					t.Errorf("made %+v", i)
+				}
+			})
+		})
+	}
+}
+
+func TestAnAbandonedSessionIsOver(t *testing.T) {
+	simply(t, func(w *world) {
+		address := ""
+		u := upload(graph.Upload{Parent: w.root(), Name: "f"}, noise(2*fragment, 1))
+		u.Begun = func(session string) error { address = session; return nil }
+		w.Inject(graphtest.Fault{Op: graphtest.OpFragment, Status: 502, Times: -1})
+		_, err := w.near.Upload(w.ctx(), u)
+		wants(t, err, graph.Lost)
+		for range 2 { // the second time it is over already
+			must(t, w.near.Abandon(w.ctx(), address))
+			if n := w.OpenSessions(); n != 0 {
+				t.Errorf("%d sessions are open", n)
+			}
+		}
+	})
+}
+
+func TestAnUploadTellsHowFarItIs(t *testing.T) {
+	simply(t, func(w *world) {
+		u := upload(graph.Upload{Parent: w.root(), Name: "f"}, noise(2*fragment+5, 1))
+		var told []int64
+		u.Sent = func(n int64) { told = append(told, n) }
+		_, err := w.near.Upload(w.ctx(), u)
+		must(t, err)
+		if !slices.Equal(told, []int64{fragment, 2 * fragment, 2*fragment + 5}) {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
 func TestUploadRefusals(t *testing.T) {
 	cases := map[string]struct {
 		fault graphtest.Fault
@@ -192,8 +249,8 @@ func TestUploadRefusals(t *testing.T) {
 		"full":           {graphtest.Fault{Op: graphtest.OpFragment, Status: 507}, graph.Full, 0},
 		"locked":         {graphtest.Fault{Op: graphtest.OpFragment, Status: 423}, graph.Locked, 0},
 		"invalid":        {graphtest.Fault{Op: graphtest.OpFragment, Status: 400}, graph.Invalid, 0},
+		"never allowed":  {graphtest.Fault{Op: graphtest.OpFragment, Status: 403, Times: -1}, graph.Denied, 0},
 		"denied":         {graphtest.Fault{Op: graphtest.OpCreateSession, Status: 403}, graph.Denied, 0},
-		"session exists": {graphtest.Fault{Op: graphtest.OpCreateSession, Status: 409, Message: "An upload session already exists for this file"}, graph.Locked, 0},
 		"down for long":  {graphtest.Fault{Op: graphtest.OpFragment, Status: 502, Times: -1}, graph.Lost, 1},
 	}
 	for name, c := range cases {
