@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"path"
 	"slices"
 	"strings"
@@ -40,6 +41,33 @@ type World struct {
 	Engine *flush.Engine
 	// Options are those of the engine, but for store and drives.
 	Options flush.Options
+	wire    *wire
+}
+
+// wire is the network between here and there.
+type wire struct {
+	under http.RoundTripper
+	mu    sync.Mutex
+	hook  func(*http.Request, http.RoundTripper) (*http.Response, error) // guarded by mu
+}
+
+// RoundTrip implements http.RoundTripper.
+func (n *wire) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.mu.Lock()
+	hook := n.hook
+	n.mu.Unlock()
+	if hook == nil {
+		return n.under.RoundTrip(r)
+	}
+	return hook(r, n.under)
+}
+
+// Between makes hook carry every request from now on, nil none. It may be called at once by
+// several goroutines.
+func (w *World) Between(hook func(*http.Request, http.RoundTripper) (*http.Response, error)) {
+	w.wire.mu.Lock()
+	defer w.wire.mu.Unlock()
+	w.wire.hook = hook
 }
 
 // New makes a world and brings the drive in. prepare, if not nil, is what the colleague did before.
@@ -50,7 +78,11 @@ func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *Wor
 	if prepare != nil {
 		prepare(w.Far)
 	}
-	c, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Tokens: &tokens{s: s}, Transport: s.Transport(), User: s.Me().UPN})
+	w.wire = &wire{under: s.Transport()}
+	c, err := rest.New(rest.Options{
+		GraphURL: s.GraphURL(), Tokens: &tokens{s: s}, Transport: w.wire, User: s.Me().UPN,
+		Fragment: 320 << 10,
+	})
 	w.must(err)
 	t.Cleanup(c.Close)
 	w.Near = c.Drive(graph.DriveID(w.Far.ID()))
