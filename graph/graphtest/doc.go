@@ -13,7 +13,7 @@
 //
 // The three hosts are strict about each other: bytes go to and come from the storage host alone,
 // through addresses that carry their own credential, and a request there with an Authorization
-// header is refused and noted by [Server.Violations]. Every secret the service gives out begins
+// header is noted by [Server.Violations] and, if it is about bytes, refused. Every secret the service gives out begins
 // with SECRET-, so that a test can search logs and files for them.
 //
 // # Colleague, faults, counters

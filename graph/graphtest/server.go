@@ -75,8 +75,10 @@ type Options struct {
 	// StrictSessionMatch makes If-Match on createUploadSession behave as in the field: making the
 	// session changes the eTag, and the last fragment then answers 412.
 	StrictSessionMatch bool
-	// TolerateAuthorization lets the storage host serve requests that carry an Authorization header,
-	// as the real one did for years and old clients rely on. They stay violations.
+	// TolerateAuthorization lets the storage host serve all requests that carry an Authorization
+	// header, as the real one did for years and rclone before 1.67 relies on. Without it bytes are
+	// refused both ways, and only the status and the end of a session are served. All are
+	// violations either way.
 	TolerateAuthorization bool
 	// UnitsPerMinute limits the resource units an app may use in a minute; 0 is no limit.
 	UnitsPerMinute int

@@ -80,6 +80,7 @@ func TestFragmentsAreJudged(t *testing.T) {
 		{"no range", "Content-Range", func(u string) { c.want(400, "PUT", u, data) }},
 		{"length", "Content-Length", func(u string) { c.want(400, "PUT", u, data, "Content-Range: bytes 0-99/100") }},
 		{"authorization", "Authorization", func(u string) { c.want(401, "PUT", u, data, "Authorization: Bearer "+c.token) }},
+		{"authorization for status", "Authorization", func(u string) { c.want(200, "GET", u, nil, "Authorization: Bearer "+c.token) }},
 		{"agent", "User-Agent", func(u string) { c.want(200, "GET", u, nil, "User-Agent: curl/8") }},
 	} {
 		c.s.ClearViolations()
