@@ -148,11 +148,17 @@ type tokens struct {
 	refreshes int
 	claims    []string
 	fixed     bool // always the same worthless token
+	failures  []error
 }
 
 func (k *tokens) Token(context.Context) (string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if len(k.failures) > 0 {
+		err := k.failures[0]
+		k.failures = k.failures[1:]
+		return "", err
+	}
 	if k.fixed {
 		return "worthless", nil
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -264,6 +265,42 @@ func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 		}, graphtest.OpItem)
 		if n != 2 {
 			t.Errorf("a worthless token was tried %d times", n)
+		}
+	})
+}
+
+func TestTroublesOfTheSignIn(t *testing.T) {
+	simply(t, func(w *world) {
+		i := w.put("/a", nil)
+		offline := &graph.Error{Op: "sign in", Kind: graph.Offline}
+		throttled := &graph.Error{Op: "sign in", Kind: graph.Throttled, RetryAfter: time.Minute}
+		refused := &graph.Error{Op: "sign in", Kind: graph.SignIn}
+		mkdir := func() error { _, err := w.near.Mkdir(w.ctx(), i.Parent, "d"); return err }
+
+		w.tokens.failures = []error{offline, offline}
+		if _, err := w.near.Item(w.ctx(), i.ID); err != nil {
+			t.Error(err)
+		}
+		w.tokens.failures = []error{offline, offline, offline}
+		wants(t, mkdir(), graph.Offline) // nothing was sent, so nothing is lost
+		w.tokens.failures = []error{refused}
+		wants(t, mkdir(), graph.SignIn)
+
+		began := time.Now()
+		w.tokens.failures = []error{throttled}
+		var all sync.WaitGroup
+		all.Go(func() {
+			if err := mkdir(); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		if _, err := w.near.Item(w.ctx(), i.ID); err != nil || time.Since(began) > 0 {
+			t.Errorf("another call, which has a token, waited %v: %v", time.Since(began), err)
+		}
+		all.Wait()
+		if time.Since(began) != time.Minute {
+			t.Errorf("waited %v", time.Since(began))
 		}
 	})
 }

@@ -246,12 +246,12 @@ func TestUploadRefusals(t *testing.T) {
 		want  graph.Kind
 		open  int
 	}{
-		"full":           {graphtest.Fault{Op: graphtest.OpFragment, Status: 507}, graph.Full, 0},
-		"locked":         {graphtest.Fault{Op: graphtest.OpFragment, Status: 423}, graph.Locked, 0},
-		"invalid":        {graphtest.Fault{Op: graphtest.OpFragment, Status: 400}, graph.Invalid, 0},
-		"never allowed":  {graphtest.Fault{Op: graphtest.OpFragment, Status: 403, Times: -1}, graph.Denied, 0},
-		"denied":         {graphtest.Fault{Op: graphtest.OpCreateSession, Status: 403}, graph.Denied, 0},
-		"down for long":  {graphtest.Fault{Op: graphtest.OpFragment, Status: 502, Times: -1}, graph.Lost, 1},
+		"full":          {graphtest.Fault{Op: graphtest.OpFragment, Status: 507}, graph.Full, 0},
+		"locked":        {graphtest.Fault{Op: graphtest.OpFragment, Status: 423}, graph.Locked, 0},
+		"invalid":       {graphtest.Fault{Op: graphtest.OpFragment, Status: 400}, graph.Invalid, 0},
+		"never allowed": {graphtest.Fault{Op: graphtest.OpFragment, Status: 403, Times: -1}, graph.Denied, 0},
+		"denied":        {graphtest.Fault{Op: graphtest.OpCreateSession, Status: 403}, graph.Denied, 0},
+		"down for long": {graphtest.Fault{Op: graphtest.OpFragment, Status: 502, Times: -1}, graph.Lost, 1},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
