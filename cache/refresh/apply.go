@@ -17,7 +17,14 @@ import (
 func (c *cycle) apply(ctx context.Context) error {
 	for {
 		done, err := c.pass(ctx)
-		if err != nil || done == 0 {
+		if err != nil {
+			return err
+		}
+		if done > 0 {
+			continue
+		}
+		news, err := c.probe(ctx)
+		if err != nil || !news {
 			return err
 		}
 	}
@@ -27,6 +34,7 @@ func (c *cycle) apply(ctx context.Context) error {
 func (c *cycle) pass(ctx context.Context) (done int, err error) {
 	var asked []cache.Case // cases that need the network or the bytes
 	var failure error
+	c.holders = nil
 	err = c.inbox.Cases(func(k cache.Case) bool {
 		if failure = ctx.Err(); failure != nil {
 			return false
@@ -35,6 +43,9 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 		if r.Verb == cache.NeedItem || r.Verb == cache.NeedHash {
 			asked = append(asked, k)
 			return true
+		}
+		if h := merge.Probe(k, r); h != nil {
+			c.holders = append(c.holders, h.Base.Item)
 		}
 		var applied bool
 		applied, failure = c.carry(k, r)
@@ -56,6 +67,35 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 		}
 	}
 	return done, nil
+}
+
+// probe asks for the items that stand where others belong, each once in a Run. It reports whether
+// the service said anything of them.
+func (c *cycle) probe(ctx context.Context) (bool, error) {
+	var ids []graph.ItemID
+	for _, id := range c.holders {
+		if !c.probed[id] {
+			c.probed[id] = true
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return false, nil
+	}
+	items, err := c.ask(ctx, ids)
+	if err != nil {
+		return false, err
+	}
+	return true, c.put(items)
+}
+
+// put receives items that did not come from the feed.
+func (c *cycle) put(items []graph.Item) error {
+	feed, err := c.inbox.Feed()
+	if err != nil {
+		return err
+	}
+	return c.inbox.Receive(graph.Page{Items: items, Next: feed.Link, Done: feed.Complete})
 }
 
 // carry carries a ruling out. It returns false for an item that stays in the inbox.

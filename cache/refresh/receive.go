@@ -112,8 +112,7 @@ func (c *cycle) compare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		page := graph.Page{Items: items, Next: feed.Link, Done: true}
-		if err := c.inbox.Receive(page); err != nil {
+		if err := c.put(items); err != nil {
 			return err
 		}
 		if err := c.apply(ctx); err != nil {

@@ -94,7 +94,7 @@ func (r *Refresher) Run(ctx context.Context) (Result, error) {
 	case <-ctx.Done():
 		return Result{}, ctx.Err()
 	}
-	c := cycle{Refresher: r}
+	c := cycle{Refresher: r, probed: map[graph.ItemID]bool{}}
 	err := c.receive(ctx)
 	if err == nil {
 		err = c.apply(ctx)
@@ -112,4 +112,8 @@ func (r *Refresher) Run(ctx context.Context) (Result, error) {
 type cycle struct {
 	*Refresher
 	result Result
+	// holders are the items that the last pass found standing in the way of others; probed are
+	// those that were asked for already.
+	holders []graph.ItemID
+	probed  map[graph.ItemID]bool
 }

@@ -1,0 +1,405 @@
+package refresh_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/refresh"
+	"github.com/duskfs/duskfs/graph"
+)
+
+var officeTree = map[string]string{"docs": "/", "docs/a.txt": "alpha", "docs/b.txt": "beta", "empty": "/"}
+
+func TestTheFirstRunReadsTheWholeDrive(t *testing.T) {
+	progress := 0
+	w := newWorld(t, func(o *refresh.Options) { o.Progress = func(n int) { progress = n } })
+	w.there.folder("D", "root", "docs")
+	w.there.file("A", "D", "a.txt", "alpha")
+	w.there.file("B", "D", "b.txt", "beta")
+	w.there.folder("E", "root", "empty")
+	res := w.run()
+	w.shows(officeTree)
+	if !res.Full || res.Received != 5 || res.Waiting != 0 || res.Conflicts != 0 || progress != 5 {
+		t.Fatalf("%+v, progress %d", res, progress)
+	}
+	if w.there.deltas != 2 || w.there.gets != 0 || w.there.lists != 0 {
+		t.Fatalf("%d pages, %d reads of items, %d listings", w.there.deltas, w.there.gets, w.there.lists)
+	}
+	if n := w.node("docs"); n.Listing != cache.Followed {
+		t.Fatalf("listing is %v", n.Listing)
+	}
+
+	res = w.run()
+	if res.Full || res.Received != 0 || w.there.deltas != 3 || w.there.starts != 1 {
+		t.Fatalf("%+v after %d pages", res, w.there.deltas)
+	}
+}
+
+func TestChildrenMayComeBeforeTheirFolders(t *testing.T) {
+	w := newWorld(t)
+	w.there.file("A", "D", "a.txt", "alpha")
+	w.there.folder("D", "C", "docs")
+	w.there.page = 1
+	w.there.folder("C", "root", "company")
+	w.run()
+	w.shows(map[string]string{"company": "/", "company/docs": "/", "company/docs/a.txt": "alpha"})
+}
+
+func TestRemoteChangesAreTaken(t *testing.T) {
+	w := office(t)
+	w.there.write("A", "alpha, second edition")
+	w.there.move("B", "E", "moved.txt")
+	w.there.file("N", "E", "new.txt", "new")
+	w.there.move("D", "root", "papers")
+	res := w.run()
+	w.shows(map[string]string{
+		"papers": "/", "papers/a.txt": "alpha, second edition", "empty": "/", "empty/moved.txt": "beta", "empty/new.txt": "new",
+	})
+	if res.Applied != 4 || res.Conflicts != 0 {
+		t.Fatalf("%+v", res)
+	}
+	w.there.remove("D")
+	w.there.remove("N")
+	w.run()
+	w.shows(map[string]string{"empty": "/", "empty/moved.txt": "beta"})
+	w.pending(0)
+	if w.there.gets != 0 {
+		t.Fatalf("%d items were asked for, though nothing of ours was at stake", w.there.gets)
+	}
+}
+
+func TestNamesThatAreSwappedThere(t *testing.T) {
+	w := office(t)
+	w.there.move("A", "D", "b.txt")
+	w.there.move("B", "D", "a.txt")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "alpha", "docs/a.txt": "beta", "empty": "/"})
+	w.pending(0)
+}
+
+func TestACaseOnlyRenameThere(t *testing.T) {
+	w := office(t)
+	w.there.move("A", "D", "A.TXT")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/A.TXT": "alpha", "docs/b.txt": "beta", "empty": "/"})
+}
+
+func TestAFileThatWasDeletedAndMadeAnewThere(t *testing.T) {
+	w := office(t)
+	w.there.file("A2", "D", "a.txt", "anew")
+	w.there.remove("A")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "anew", "docs/b.txt": "beta", "empty": "/"})
+	if w.item("docs/a.txt") != "A2" {
+		t.Fatal("the old item is shown")
+	}
+}
+
+func TestAHolderWhoseDeletionTheFeedHasLostIsAskedFor(t *testing.T) {
+	w := office(t)
+	w.there.hidden["A"] = true
+	w.there.remove("A")
+	w.there.file("A2", "D", "a.txt", "anew")
+	res := w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "anew", "docs/b.txt": "beta", "empty": "/"})
+	if res.Waiting != 0 || w.there.gets != 2 {
+		t.Fatalf("%+v after %d reads", res, w.there.gets)
+	}
+}
+
+func TestBothChangedTheBytes(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "ours")
+	w.there.write("A", "theirs")
+	res := w.run()
+	if res.Conflicts != 1 {
+		t.Fatalf("%+v", res)
+	}
+	all := w.tree()
+	if len(all) != 5 || all["docs/a.txt"] != "theirs" {
+		t.Fatalf("the tree is %v", all)
+	}
+	conflicts, err := w.store.Reports(w.drive.Num).Conflicts()
+	w.ok(err)
+	if len(conflicts) != 1 {
+		t.Fatalf("reports %+v", conflicts)
+	}
+	copied, err := w.store.Tree().Get(conflicts[0].Ino)
+	w.ok(err)
+	if text := w.read(copied); text != "ours" || copied.Base != nil {
+		t.Fatalf("the copy has %q and the base %v", text, copied.Base)
+	}
+	w.pending(1)
+	if res := w.run(); res.Received != 0 || res.Conflicts != 0 {
+		t.Fatalf("again %+v", res)
+	}
+}
+
+func TestBothWroteTheSame(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "agreed by telephone")
+	w.there.write("A", "agreed by telephone")
+	w.create("docs/c.txt", "made on both sides")
+	w.there.file("C", "D", "C.txt", "made on both sides")
+	w.mkdir("docs/new")
+	w.there.folder("N", "D", "new")
+	w.there.file("X", "N", "x.txt", "inside")
+	res := w.run()
+	if res.Conflicts != 0 {
+		t.Fatalf("%+v", res)
+	}
+	all := w.tree()
+	if len(all) != 7 || all["docs/a.txt"] != "agreed by telephone" || all["docs/new/x.txt"] != "inside" {
+		t.Fatalf("the tree is %v", all)
+	}
+	if n := w.node("docs/a.txt"); n.Written || n.Base.ETag != w.there.items["A"].ETag {
+		t.Fatalf("%+v", n)
+	}
+}
+
+func TestNewHereAndThereUnderOneName(t *testing.T) {
+	w := office(t)
+	mine := w.create("docs/c.txt", "ours")
+	w.there.file("C", "D", "c.txt", "theirs")
+	res := w.run()
+	if res.Conflicts != 1 || w.read(w.node("docs/c.txt")) != "theirs" {
+		t.Fatalf("%+v, %v", res, w.tree())
+	}
+	mine, err := w.store.Tree().Get(mine.Ino)
+	w.ok(err)
+	if w.read(mine) != "ours" {
+		t.Fatal("our bytes are lost")
+	}
+}
+
+func TestDeletedThereWithWorkHere(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "ours")
+	w.there.remove("D")
+	res := w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "ours", "empty": "/"})
+	if w.item("docs") != "" || w.item("docs/a.txt") != "" {
+		t.Fatal("what lives on still has the items that are gone")
+	}
+	if res.Conflicts == 0 {
+		t.Fatalf("nobody is told: %+v", res)
+	}
+	w.pending(2)
+}
+
+func TestALaggingFeedCostsNoLocalWork(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "ours")
+	w.there.remove("A")
+	page, err := w.there.Delta(t.Context(), "4/0")
+	w.ok(err)
+	if len(page.Items) != 1 || !page.Items[0].Deleted {
+		t.Fatalf("%+v", page)
+	}
+	// The tombstone is received; by now somebody has taken the file out of the bin.
+	w.ok(w.store.Inbox(w.drive.Num).Receive(page))
+	w.there.file("A", "D", "a.txt", "alpha")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "ours", "docs/b.txt": "beta", "empty": "/"})
+	if w.item("docs/a.txt") != "A" {
+		t.Fatal("the file lost its item for a tombstone that did not hold")
+	}
+}
+
+func TestRemovedHereAndChangedThere(t *testing.T) {
+	w := office(t)
+	w.remove("docs/a.txt")
+	w.remove("docs/b.txt")
+	w.remove("docs")
+	w.there.write("A", "they still work on it")
+	w.there.move("B", "D", "renamed only.txt")
+	w.there.file("N", "D", "new.txt", "new")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "they still work on it", "docs/new.txt": "new", "empty": "/"})
+	w.pending(1) // the deletion of b.txt stands
+	if w.item("docs") != "D" {
+		t.Fatal("the folder came back as another")
+	}
+}
+
+func TestRemovedOnBothSides(t *testing.T) {
+	w := office(t)
+	w.remove("docs/a.txt")
+	w.there.remove("A")
+	w.run()
+	w.pending(0)
+}
+
+func TestMovedThereIntoAFolderRemovedHere(t *testing.T) {
+	w := office(t)
+	w.remove("empty")
+	w.there.move("A", "E", "a.txt")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "beta", "empty": "/", "empty/a.txt": "alpha"})
+	w.pending(0)
+}
+
+func TestFoldersMovedIntoEachOther(t *testing.T) {
+	w := office(t)
+	w.rename("docs", "empty/docs")
+	w.there.move("E", "D", "empty")
+	res := w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "alpha", "docs/b.txt": "beta", "docs/empty": "/"})
+	if res.Conflicts != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.pending(0)
+}
+
+func TestNestingTurnedInsideOutThere(t *testing.T) {
+	w := office(t)
+	w.there.folder("I", "E", "inner")
+	w.run()
+	w.there.move("I", "root", "inner")
+	w.there.move("E", "I", "outer")
+	w.run()
+	all := w.tree()
+	if all["inner/outer"] != "/" || len(all) != 5 {
+		t.Fatalf("the tree is %v", all)
+	}
+	w.pending(0)
+}
+
+func TestAnOpenFileKeepsItsBytes(t *testing.T) {
+	w := office(t)
+	n, err := w.store.Tree().Hold(w.node("docs/a.txt").Ino)
+	w.ok(err)
+	w.there.write("A", "newer")
+	if res := w.run(); res.Waiting != 1 || res.Applied != 0 {
+		t.Fatalf("%+v", res)
+	}
+	if got, _ := w.store.Tree().Get(n.Ino); got.Base.ETag != n.Base.ETag {
+		t.Fatal("the base moved under an open file")
+	}
+	w.store.Tree().Unhold(n.Ino)
+	if res := w.run(); res.Waiting != 0 || res.Applied != 1 {
+		t.Fatalf("%+v", res)
+	}
+	if text := w.read(w.node("docs/a.txt")); text != "newer" {
+		t.Fatalf("read %q", text)
+	}
+}
+
+func TestAFeedThatStartsAnewIsCompared(t *testing.T) {
+	w := office(t)
+	w.edit("docs/b.txt", "ours")
+	w.there.hidden["A"], w.there.hidden["B"], w.there.hidden["E"] = true, true, true
+	w.there.remove("A") // gone, and the feed will not say so
+	w.there.remove("B") // the same, with work of ours
+	w.there.forgot = true
+	w.later()
+	res := w.run()
+	if !res.Full || w.there.starts != 2 {
+		t.Fatalf("%+v", res)
+	}
+	// E did not come, but is there when asked for.
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "ours", "empty": "/"})
+	if w.item("docs/b.txt") != "" {
+		t.Fatal("our work still has the item that is gone")
+	}
+}
+
+func TestOnceADayEverythingIsCompared(t *testing.T) {
+	w := office(t)
+	w.there.hidden["A"] = true
+	w.there.remove("A")
+	w.run()
+	w.node("docs/a.txt")
+	w.now = w.now.Add(25 * time.Hour)
+	if res := w.run(); !res.Full {
+		t.Fatalf("%+v", res)
+	}
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "beta", "empty": "/"})
+	if res := w.run(); res.Full {
+		t.Fatal("compared again at once")
+	}
+}
+
+func TestARunThatBreaksOffGoesOnWhereItWas(t *testing.T) {
+	w := newWorld(t)
+	w.there.page = 1
+	w.there.folder("D", "root", "docs")
+	w.there.file("A", "D", "a.txt", "alpha")
+	w.there.file("B", "D", "b.txt", "beta")
+	w.there.folder("E", "root", "empty")
+	w.there.fail = func(string) error {
+		if w.there.deltas == 3 {
+			return &graph.Error{Op: "delta", Kind: graph.Offline}
+		}
+		return nil
+	}
+	res, err := w.r.Run(t.Context())
+	if !errors.Is(err, graph.Offline) || res.Received != 2 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	res = w.run()
+	if w.there.starts != 1 || res.Received != 3 || !res.Full {
+		t.Fatalf("%+v after %d starts", res, w.there.starts)
+	}
+	w.shows(officeTree)
+}
+
+func TestAComparisonThatBreaksOffIsDoneLater(t *testing.T) {
+	w := office(t)
+	w.there.hidden["A"] = true
+	w.there.remove("A")
+	w.now = w.now.Add(25 * time.Hour)
+	w.there.fail = func(op string) error {
+		if op == "item" {
+			return &graph.Error{Op: "item", Kind: graph.Offline}
+		}
+		return nil
+	}
+	if _, err := w.r.Run(t.Context()); !errors.Is(err, graph.Offline) {
+		t.Fatal(err)
+	}
+	w.node("docs/a.txt")
+	w.there.fail = nil
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "beta", "empty": "/"})
+	if w.there.starts != 2 {
+		t.Fatalf("%d enumerations", w.there.starts)
+	}
+}
+
+func TestAFeedThatDoesNotGoOnIsAnError(t *testing.T) {
+	w := newWorld(t)
+	w.there.page = 0
+	w.there.folder("D", "root", "docs")
+	if _, err := w.r.Run(t.Context()); !errors.Is(err, graph.Failed) {
+		t.Fatal(err)
+	}
+}
+
+func TestASecondRunWaitsForTheFirst(t *testing.T) {
+	w := newWorld(t)
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	w.there.fail = func(string) error {
+		close(inside)
+		<-goOn
+		w.there.fail = nil
+		return nil
+	}
+	first := make(chan error, 1)
+	go func() {
+		_, err := w.r.Run(t.Context())
+		first <- err
+	}()
+	<-inside
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.r.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	close(goOn)
+	w.ok(<-first)
+	w.run()
+}
