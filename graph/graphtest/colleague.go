@@ -240,6 +240,36 @@ func (d *Drive) MakePackage(path string) (info Info, err error) {
 	return info, err
 }
 
+// MakeShortcut puts a shortcut to a folder or file of another drive at a path.
+func (d *Drive) MakeShortcut(path string, to *Drive, target string) (info Info, err error) {
+	err = d.act("shortcut", path, func(now time.Time) error {
+		there, err := to.at(target)
+		if err != nil {
+			return err
+		}
+		it, err := d.folders(path, now)
+		if err == nil {
+			it.remote = &remote{to.id, there.id}
+			d.bump(it, false, now)
+			info = d.info(it)
+		}
+		return err
+	})
+	return info, err
+}
+
+// Infect makes the service call a file malware: its bytes are refused.
+func (d *Drive) Infect(path string) error {
+	return d.act("infect", path, func(now time.Time) error {
+		it, err := d.at(path)
+		if err == nil {
+			it.malware = true
+			d.bump(it, false, now)
+		}
+		return err
+	})
+}
+
 // SetQuota sets the size of the drive in bytes; 0 is no limit, and shows as an unknown quota.
 func (d *Drive) SetQuota(total int64) { d.s.mu.Lock(); defer d.s.mu.Unlock(); d.total = total }
 

@@ -15,6 +15,9 @@ func (c *call) redirect(it *item) (*reply, error) {
 	if it.body == nil {
 		return nil, errInvalid("You cannot get content for a folder")
 	}
+	if it.malware {
+		return nil, &apiError{status: http.StatusForbidden, code: "malwareDetected", inner: "virusSuspicious", msg: "Malware detected"}
+	}
 	if c.unchanged(it) {
 		return newReply(http.StatusNotModified), nil
 	}

@@ -26,7 +26,7 @@ type Op struct {
 // Write reports whether the request would change something.
 func (o Op) Write() bool {
 	switch o.Kind {
-	case OpPut, OpCreateSession, OpMkdir, OpUpdate, OpDelete, OpCopy, OpRestore, OpFragment, OpCancel, OpCommit:
+	case OpPut, OpCreateSession, OpMkdir, OpUpdate, OpDelete, OpCopy, OpRestore, OpShare, OpFragment, OpCancel, OpCommit:
 		return true
 	}
 	return o.Host == "graph" && o.Kind != OpBatch && o.Method != http.MethodGet && o.Method != http.MethodHead
@@ -238,7 +238,7 @@ type unitWindow struct {
 // units is the price of a request.
 func units(o Op, token bool) int {
 	switch {
-	case o.Kind == OpPermissions:
+	case o.Kind == OpPermissions, o.Kind == OpShare:
 		return 5
 	case o.Write(), o.Kind == OpChildren, o.Kind == OpSearch, o.Kind == OpDelta && !token:
 		return 2

@@ -73,6 +73,8 @@ type savedItem struct {
 	In                string      `json:",omitempty"` // id of the folder it was deleted from
 	Folder            bool        `json:",omitempty"`
 	Pkg               bool        `json:",omitempty"`
+	Malware           bool        `json:",omitempty"`
+	Remote            *remote     `json:",omitempty"`
 	Kids              []savedItem `json:",omitempty"`
 	Body              *savedBody  `json:",omitempty"`
 	Meta, Content     int
@@ -104,7 +106,7 @@ func (s *Server) loadBody(b savedBody) *body {
 }
 
 func saveItem(it *item) savedItem {
-	out := savedItem{N: it.n, Name: it.name, Folder: it.folder, Pkg: it.pkg, Meta: it.meta, Content: it.content, Created: it.created,
+	out := savedItem{N: it.n, Name: it.name, Folder: it.folder, Pkg: it.pkg, Malware: it.malware, Remote: it.remote, Meta: it.meta, Content: it.content, Created: it.created,
 		Modified: it.modified, FSCreated: it.fsCreated, FSMod: it.fsMod, Seq: it.seq, Label: it.label}
 	if it.body != nil {
 		b := saveBody(it.body)
@@ -122,7 +124,7 @@ func saveItem(it *item) savedItem {
 }
 
 func (d *Drive) loadItem(in savedItem, deleted bool, all map[string]*item) *item {
-	it := &item{n: in.N, name: in.Name, folder: in.Folder, pkg: in.Pkg, meta: in.Meta, content: in.Content, created: in.Created,
+	it := &item{n: in.N, name: in.Name, folder: in.Folder, pkg: in.Pkg, malware: in.Malware, remote: in.Remote, meta: in.Meta, content: in.Content, created: in.Created,
 		modified: in.Modified, fsCreated: in.FSCreated, fsMod: in.FSMod, seq: in.Seq, label: in.Label, deleted: deleted}
 	it.id = d.itemID(it.n)
 	all[it.id] = it

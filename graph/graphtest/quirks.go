@@ -34,6 +34,9 @@ type Quirks struct {
 	MoveResetsTime bool `json:"move_resets_time,omitempty"`
 	// HoldFolders refuses to delete a folder that is not empty (Q31).
 	HoldFolders bool `json:"hold_folders,omitempty"`
+	// RefuseLongURLs answers 401 without a body to addresses of more than 2048 bytes, as SharePoint
+	// does to long paths in other scripts (graph-facts §11.2).
+	RefuseLongURLs bool `json:"refuse_long_urls,omitempty"`
 	// Collation calls æ and ae, ø and o, ß and ss equal in names (Q33).
 	Collation bool `json:"collation,omitempty"`
 }

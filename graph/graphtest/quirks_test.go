@@ -71,5 +71,29 @@ func TestQuirksAreMadeOnDemand(t *testing.T) {
 	}
 	a = c.want(200, "GET", "/me/drive/items/"+n.ID, nil)
 	equal(t, "package", a.at("package/type")+a.at("folder")+a.at("file"), "oneNote")
+	bob := c.s.Drive("bob@contoso.example")
+	if _, err := bob.Put("/theirs/x.txt", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	sc, err := d.MakeShortcut("/Bob's", bob, "/theirs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a = c.want(200, "GET", "/me/drive/items/"+sc.ID, nil)
+	equal(t, "shortcut", a.at("remoteItem/parentReference/driveId")+a.at("folder"), bob.ID())
+	equal(t, "follow it", c.want(200, "GET", "/drives/"+bob.ID()+"/items/"+a.at("remoteItem/id")+"/children", nil).names(), "x.txt")
+
+	bad := c.put("/virus.exe", "x")
+	if err := d.Infect("/virus.exe"); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "malware", c.want(403, "GET", "/me/drive/items/"+bad.ID+"/content", nil).at("error/code"), "malwareDetected")
+
+	c.s.SetQuirks(graphtest.Quirks{RefuseLongURLs: true})
+	equal(t, "long address", len(c.want(401, "GET", "/me/drive/root:/"+strings.Repeat("%E8%B3%87", 300), nil).raw), 0)
+
+	share := c.want(201, "POST", "/me/drive/items/"+bad.ID+"/createLink", object{"type": "view", "scope": "organization"})
+	again := c.want(200, "POST", "/me/drive/items/"+bad.ID+"/createLink", object{"type": "view"})
+	equal(t, "the same link", again.at("link/webUrl"), share.at("link/webUrl"))
 	c.noViolations()
 }

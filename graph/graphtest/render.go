@@ -88,6 +88,8 @@ func (d *Drive) build(it *item, storage string, feed bool) object {
 	switch {
 	case it.pkg:
 		o["package"] = object{"type": "oneNote"}
+	case it.remote != nil:
+		o["remoteItem"] = d.s.remoteJSON(it.remote)
 	case it.folder:
 		o["folder"] = object{"childCount": len(it.children)}
 	default:
@@ -99,10 +101,31 @@ func (d *Drive) build(it *item, storage string, feed bool) object {
 	if it == d.root {
 		o["root"] = object{}
 	}
+	if it.malware {
+		o["malware"] = object{"description": "Virus found."}
+	}
 	if len(d.grants[it.id]) > 0 {
 		o["shared"] = object{"scope": "users"}
 	}
 	d.s.quirks.distort(o, d, it, feed)
+	return o
+}
+
+// remoteJSON builds what a shortcut says of the item it stands for.
+func (s *Server) remoteJSON(r *remote) object {
+	o := object{"id": r.ID, "parentReference": object{"driveId": r.Drive}}
+	d := s.drives[r.Drive]
+	if d == nil || d.items[r.ID] == nil {
+		return o
+	}
+	it := d.items[r.ID]
+	full := d.build(it, "", false)
+	for _, k := range []string{"name", "size", "webUrl", "fileSystemInfo", "file", "folder", "package"} {
+		if v, ok := full[k]; ok {
+			o[k] = v
+		}
+	}
+	o["parentReference"] = d.parentRef(it, false)
 	return o
 }
 

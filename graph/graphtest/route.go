@@ -25,6 +25,7 @@ const (
 	OpDelete        = "delete"        // DELETE an item, also permanently
 	OpCopy          = "copy"          // POST …/copy
 	OpRestore       = "restore"       // POST …/restore and …/restoreVersion
+	OpShare         = "share"         // POST …/createLink
 	OpBatch         = "batch"         // POST $batch, besides its inner requests
 	OpDownload      = "download"      // GET of bytes at the storage host
 	OpFragment      = "fragment"      // PUT of a fragment at the storage host
@@ -191,6 +192,8 @@ func (r route) op(method string) string {
 			return OpVersions
 		case first == "permissions":
 			return OpPermissions
+		case first == "createLink":
+			return OpShare
 		case first == "copy":
 			return OpCopy
 		}

@@ -70,6 +70,7 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 	s.counts.add(c.op)
 	s.check.request(c.op, r, s.now())
 	fault := s.strike(c.op)
+	long := s.quirks.RefuseLongURLs && len(r.URL.String()) > 2048
 	limits, wait := s.meter(c.op, c.q.Get("token") != "" || c.rt.arg != "")
 	if wait > 0 {
 		s.check.throttled(c.op, true, s.now(), wait)
@@ -78,6 +79,8 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 
 	out := s.disturbed(r.Context(), r, c.op, fault, func() *reply {
 		switch {
+		case long:
+			return newReply(http.StatusUnauthorized)
 		case err != nil:
 			return s.errorReply(r, errInvalid("The query is malformed."))
 		case denied != nil:
@@ -292,6 +295,8 @@ func (c *call) answer(in object) (*reply, error) {
 		return c.versions(it)
 	case OpPermissions:
 		return c.permissions(it)
+	case OpShare:
+		return c.share(it, in)
 	}
 	if strings.HasPrefix(c.rt.suffix, "subscriptions") {
 		return nil, &apiError{status: http.StatusBadRequest, code: "notSupported", msg: "Operation not supported"}

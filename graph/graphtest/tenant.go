@@ -3,6 +3,7 @@ package graphtest
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -76,6 +77,36 @@ type permission struct {
 	Link string `json:"link,omitempty"` // scope of a sharing link instead of a person
 }
 
+func (p permission) link() object {
+	kind := "view"
+	if p.Role == "write" {
+		kind = "edit"
+	}
+	return object{"type": kind, "scope": p.Link, "webUrl": "https://" + SharePointHost + "/:x:/s/" + url.PathEscape(p.ID)}
+}
+
+// share makes a sharing link, or finds the one of the same kind.
+func (c *call) share(it *item, in object) (*reply, error) {
+	d := c.drive
+	kind, _ := in["type"].(string)
+	scope, _ := in["scope"].(string)
+	role, ok := map[string]string{"view": "read", "edit": "write"}[kind]
+	if !ok {
+		return nil, errInvalid("The type of a link is view or edit.")
+	}
+	if scope == "" {
+		scope = "organization"
+	}
+	p := permission{ID: d.s.guidOf(d.id + it.id + scope + role), Role: role, Link: scope}
+	status := http.StatusOK
+	if !slices.Contains(d.grants[it.id], p) {
+		status = http.StatusCreated
+		d.grants[it.id] = append(d.grants[it.id], p)
+		d.bump(it, false, c.s.now())
+	}
+	return jsonReply(status, object{"id": p.ID, "roles": []string{p.Role}, "link": p.link()}), nil
+}
+
 // permissions lists what is granted on an item and on the folders above it.
 func (c *call) permissions(it *item) (*reply, error) {
 	d := c.drive
@@ -97,8 +128,7 @@ func (c *call) permissions(it *item) (*reply, error) {
 		for _, p := range d.grants[at.id] {
 			o := object{"id": p.ID, "roles": []string{p.Role}}
 			if p.Link != "" {
-				o["link"] = object{"type": map[string]string{"read": "view", "write": "edit"}[p.Role], "scope": p.Link,
-					"webUrl": "https://" + SharePointHost + "/:x:/s/" + url.PathEscape(p.ID)}
+				o["link"] = p.link()
 			} else {
 				o["grantedToV2"] = object{"user": object{"displayName": p.Name, "email": p.User},
 					"siteUser": object{"displayName": p.Name, "loginName": "i:0#.f|membership|" + p.User}}

@@ -63,6 +63,8 @@ type item struct {
 	name     string
 	folder   bool
 	pkg      bool
+	remote   *remote // of a shortcut
+	malware  bool
 	children map[string]*item // by folded name
 	sorted   []string         // keys of children in order; nil if not known
 
@@ -78,6 +80,11 @@ type item struct {
 	deleted   bool
 	old       []version // newest last
 	label     int       // number of the current version
+}
+
+// remote is what a shortcut stands for: an item of another drive.
+type remote struct {
+	Drive, ID string
 }
 
 type version struct {
@@ -338,7 +345,7 @@ func (d *Drive) write(parent *item, name, behaviour string, b *body, t times, no
 	switch {
 	case was != nil && behaviour == "rename":
 		name = freeName(parent, name, false)
-	case was != nil && (behaviour == "fail" || was.folder || was.pkg):
+	case was != nil && (behaviour == "fail" || was.body == nil):
 		return nil, false, errExists()
 	case was != nil:
 		return was, false, d.replace(was, b, t, now)
@@ -361,7 +368,7 @@ func (d *Drive) write(parent *item, name, behaviour string, b *body, t times, no
 
 // replace gives a file new bytes.
 func (d *Drive) replace(it *item, b *body, t times, now time.Time) error {
-	if it.folder || it.pkg {
+	if it.body == nil {
 		return &apiError{status: http.StatusBadRequest, code: "invalidRequest", msg: "The item is not a file."}
 	}
 	if err := d.locked(it); err != nil {

@@ -74,7 +74,7 @@ func (c *call) createSession(in object) (*reply, error) {
 	case was == nil:
 	case c.unchanged(was):
 		return nil, errPrecondition()
-	case was.folder || was.pkg || behaviour == "fail" && c.rt.path != "":
+	case was.body == nil || behaviour == "fail" && c.rt.path != "":
 		return nil, errExists()
 	default:
 		if err := c.match(was); err != nil {
