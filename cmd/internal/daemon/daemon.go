@@ -73,8 +73,9 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// unmountWait is how long programs that still use a mount are waited for when it ends.
-const unmountWait = 10 * time.Second
+// unmountWait is how long programs that still use a mount are waited for when it ends. What they have
+// written is safe by then.
+const unmountWait = 3 * time.Second
 
 // mount is one mount and everything that keeps it. Its fields are set by start, in this order, and
 // taken down by takeDown in the other one.
@@ -179,7 +180,10 @@ func openStore(dir string, cfg *config.Config, log *slog.Logger) (*cache.Store, 
 		}
 		return nil, fmt.Errorf("this account is in use by process %d%s: name all drives in one `duskfs mount`, or unmount that first", used.PID, where)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, cache.ErrNoSpace):
+		return nil, fmt.Errorf("the disk of the state folder %s is full: free some space, or set state.dir to a folder on another disk", cfg.StateDir)
+	case err != nil:
 		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
 	}
 	return s, nil
