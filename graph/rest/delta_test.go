@@ -27,7 +27,7 @@ func (w *world) follow(from graph.Link) (items []graph.Item, link graph.Link, pa
 
 func TestFeedFromStartAndOn(t *testing.T) {
 	in(t, graphtest.Options{EmptyFirstPage: true, ShuffleFeed: true}, nil, func(w *world) {
-		for n := range 2500 {
+		for n := range 1200 {
 			_, err := w.far.Put(fmt.Sprintf("/d%d/f%d", n%7, n), nil)
 			must(t, err)
 		}
@@ -36,7 +36,7 @@ func TestFeedFromStartAndOn(t *testing.T) {
 		for _, i := range all {
 			ids[i.ID] = i
 		}
-		if len(ids) != 2500+7+1 || pages < 3 {
+		if len(ids) != 1200+7+1 || pages < 3 {
 			t.Errorf("%d items on %d pages", len(ids), pages)
 		}
 		if strings.Contains(string(link), "://") {

@@ -206,11 +206,8 @@ func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) { return c(r
 
 // noise makes bytes that no two places of share.
 func noise(n int, seed uint64) []byte {
-	rnd := rand.New(rand.NewPCG(seed, 7))
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(rnd.Uint32())
-	}
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b) // never fails
 	return b
 }
 
