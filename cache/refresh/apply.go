@@ -121,6 +121,7 @@ func (c *cycle) carry(k cache.Case, r cache.Ruling) (bool, error) {
 // settle gives a case what it asks for, item and hash, and carries out what is ruled then.
 func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 	var hashed localHash
+	defer func() { hashed.release() }()
 	// A case asks for the item once and for the hash once; beyond that the world moves under it,
 	// and it waits for the next cycle.
 	for range 4 {
@@ -134,6 +135,7 @@ func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 			}
 			k, err = c.inbox.Case(item, true)
 		case cache.NeedHash:
+			hashed.release()
 			if hashed, err = c.hash(ctx, k); err != nil || hashed.hash == "" {
 				return false, err
 			}
@@ -155,6 +157,15 @@ type localHash struct {
 	seq  cache.Seq
 	hash graph.Hash
 	size int64
+	// snap keeps the body in use, and with that sealed: whoever writes meanwhile marks the node,
+	// and the new sequence makes the case stale.
+	snap *content.Snapshot
+}
+
+func (h localHash) release() {
+	if h.snap != nil {
+		h.snap.Release()
+	}
 }
 
 // subject is the node whose bytes a case wants to be compared.
@@ -172,9 +183,8 @@ func (h localHash) into(k *cache.Case) {
 	}
 }
 
-// hash computes the hash of the local work that a case is about. The body is sealed for it: any
-// byte written later needs a Mark first, whose sequence makes the case stale. The result is empty
-// if the bytes are being changed or are no local work any more.
+// hash computes the hash of the local work that a case is about, to be released. It is empty if the
+// bytes are being changed or are no local work any more.
 func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
 	n := subject(k)
 	if n == nil {
@@ -187,26 +197,22 @@ func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
 	if err != nil {
 		return localHash{}, err
 	}
-	h, err := hashOf(ctx, f, uint64(n.Seq))
-	h.ino, h.seq = n.Ino, n.Seq
-	return h, errors.Join(err, f.Close())
-}
-
-func hashOf(ctx context.Context, f *content.File, seq uint64) (localHash, error) {
-	snap, err := f.Seal(seq)
-	if err != nil {
+	snap, err := f.Seal(uint64(n.Seq))
+	if err = errors.Join(err, f.Close()); err != nil {
 		return localHash{}, err
 	}
-	defer snap.Release()
+	h := localHash{ino: n.Ino, seq: n.Seq, size: snap.Size(), snap: snap}
 	sum := graph.NewQuickXor()
 	_, err = io.Copy(sum, &stopper{ctx: ctx, r: io.NewSectionReader(snap, 0, snap.Size())})
-	if errors.Is(err, content.ErrUnsealed) {
-		return localHash{}, nil
-	}
 	if err != nil {
+		h.release()
+		if errors.Is(err, content.ErrUnsealed) {
+			err = nil
+		}
 		return localHash{}, err
 	}
-	return localHash{hash: graph.HashOf(sum), size: snap.Size()}, nil
+	h.hash = graph.HashOf(sum)
+	return h, nil
 }
 
 // stopper is a reader that ends with a context.
