@@ -20,7 +20,8 @@ import (
 type body struct {
 	ino   cache.Ino
 	drive *Drive
-	refs  int // guarded by FS.mu
+	refs  int  // guarded by FS.mu
+	gone  bool // guarded by FS.mu: closed by FS.Close, whatever its uses
 
 	ready chan struct{} // closed when what follows is set
 	err   error
@@ -93,7 +94,7 @@ func (f *FS) borrow(ino cache.Ino) *body {
 // file closed, and the body is closed.
 func (f *FS) release(b *body) {
 	f.mu.Lock()
-	if b.refs > 1 {
+	if b.refs > 1 || b.gone {
 		b.refs--
 		f.mu.Unlock()
 		return
@@ -106,7 +107,7 @@ func (f *FS) release(b *body) {
 	}
 	f.mu.Lock()
 	b.refs--
-	last := b.refs == 0
+	last := b.refs == 0 && !b.gone
 	if last {
 		delete(f.bodies, b.ino)
 		delete(f.dirty, b)
@@ -128,10 +129,18 @@ func (f *FS) abandon(b *body) error {
 	}
 	err := f.record(b)
 	f.mu.Lock()
-	delete(f.bodies, b.ino)
+	open := f.bodies[b.ino] == b
+	if open {
+		delete(f.bodies, b.ino)
+		b.gone = true
+	}
 	f.mu.Unlock()
+	if !open {
+		return err // its last handle was quicker
+	}
+	err = errors.Join(err, b.file.Close())
 	f.tree.Unhold(b.ino)
-	return errors.Join(err, b.file.Close())
+	return err
 }
 
 // open holds the node and opens its bytes.

@@ -120,8 +120,9 @@ func BenchmarkUnlink(b *testing.B) {
 	})
 }
 
-// BenchmarkFirstWalk lists and describes 10,000 files in 100 folders on a fresh mount.
-func BenchmarkFirstWalk(b *testing.B) {
+// BenchmarkWalk lists and describes 10,000 files in 100 folders: as the kernel remembers them, and on
+// a fresh mount.
+func BenchmarkWalk(b *testing.B) {
 	w := fstest.NewWorld(b, func(w *fstest.World, _ *fs.Options) {
 		for i := range 10_000 {
 			w.Remote.Put(fmt.Sprintf("/d%02d/file-%05d.txt", i%100, i), []byte("x"))
@@ -142,16 +143,20 @@ func BenchmarkFirstWalk(b *testing.B) {
 	_, root := w.Mount(b)
 	walk(root) // list everything
 	b.Run("warm", func(b *testing.B) {
+		n := 0
 		for b.Loop() {
-			b.ReportMetric(float64(walk(root))*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+			n += walk(root)
 		}
+		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
 	})
 	b.Run("first", func(b *testing.B) {
+		n := 0
 		for b.Loop() {
 			b.StopTimer()
 			_, again := w.Mount(b)
 			b.StartTimer()
-			b.ReportMetric(float64(walk(again))*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+			n += walk(again)
 		}
+		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "entries/s")
 	})
 }

@@ -1,0 +1,402 @@
+package fs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/fs"
+	"github.com/duskfs/duskfs/fs/fstest"
+	"github.com/duskfs/duskfs/graph"
+)
+
+func TestErrno(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want syscall.Errno
+	}{
+		{"nothing", nil, 0},
+		{"an errno itself", syscall.EROFS, syscall.EROFS},
+		{"wrapped", fmt.Errorf("create: %w", cache.ErrName), syscall.EINVAL},
+		{"no such name", cache.ErrNotExist, syscall.ENOENT},
+		{"twin", cache.ErrExist, syscall.EEXIST},
+		{"disk full", content.ErrNoSpace, syscall.ENOSPC},
+		{"store full", cache.ErrNoSpace, syscall.ENOSPC},
+		{"changed on the remote", &graph.Error{Kind: graph.Changed}, syscall.ESTALE},
+		{"gone on the remote", &graph.Error{Kind: graph.NotExist}, syscall.ESTALE},
+		{"drive full", &graph.Error{Kind: graph.Full}, syscall.EDQUOT},
+		{"signed out", &graph.Error{Kind: graph.SignIn}, syscall.EACCES},
+		{"offline", &graph.Error{Kind: graph.Offline}, syscall.EIO},
+		{"too slow", context.DeadlineExceeded, syscall.EIO},
+		{"interrupted", context.Canceled, syscall.EINTR},
+		{"anything", errors.New("anything"), syscall.EIO},
+	} {
+		if got := fs.Errno(c.err); got != c.want {
+			t.Errorf("%s: %v (%d), want %v", c.name, got, got, c.want)
+		}
+	}
+}
+
+var ctx = context.Background()
+
+// world is one whose root is listed.
+func world(t *testing.T, edit func(*fstest.World, *fs.Options)) *fstest.World {
+	t.Helper()
+	w := fstest.NewWorld(t, edit)
+	if err := w.Remote.List(ctx, w.Drive.Root); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func create(t *testing.T, w *fstest.World, name, text string) *fs.Handle {
+	t.Helper()
+	h, _, err := w.FS.Create(ctx, fs.Root, name, syscall.O_RDWR, 0o644, fs.Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, h, text, 0)
+	return h
+}
+
+func write(t *testing.T, h *fs.Handle, text string, off int64) {
+	t.Helper()
+	if n, err := h.WriteAt(ctx, []byte(text), off); n != len(text) || err != nil {
+		t.Fatalf("write: %d, %v", n, err)
+	}
+}
+
+func read(t *testing.T, h *fs.Handle) string {
+	t.Helper()
+	b := make([]byte, 1000)
+	n, err := h.ReadAt(ctx, b, 0)
+	if err != nil && err != io.EOF {
+		t.Fatalf("read: %v", err)
+	}
+	return string(b[:n])
+}
+
+func node(t *testing.T, w *fstest.World, ino cache.Ino) cache.Node {
+	t.Helper()
+	n, err := w.Store.Tree().Get(ino)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// send does what a step of a flush does with a file, between seal and commit letting during run.
+func send(t *testing.T, w *fstest.World, ino cache.Ino, during func()) *content.Snapshot {
+	t.Helper()
+	n := node(t, w, ino)
+	body, err := w.Store.Content().Local(uint64(ino))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	snap, err := body.Seal(uint64(n.Seq))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(snap.Release)
+	out := w.Store.Outbox(w.Drive.Num)
+	a := cache.Attempt{Op: "upload", Ino: ino, Seq: n.Seq, Parent: "root", Name: n.Name, Size: snap.Size(), ModTime: snap.ModTime()}
+	if n.Base != nil {
+		a.Item = n.Base.Item
+	}
+	if _, err := out.Begin(a); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, snap.Size())
+	if _, err := snap.ReadAt(b, 0); err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	if during != nil {
+		during()
+	}
+	h := graph.NewQuickXor()
+	h.Write(b)
+	item := graph.Item{ID: graph.ItemID(fmt.Sprint("sent-", ino)), Parent: "root", Name: n.Name, Type: graph.File, Size: int64(len(b)),
+		ETag: fmt.Sprint("e-", n.Seq), CTag: fmt.Sprint("c-", n.Seq), Hash: graph.HashOf(h), ModTime: snap.ModTime().Truncate(time.Second)}
+	if _, err := out.Commit(a, item); err != nil {
+		t.Fatal(err)
+	}
+	return snap
+}
+
+func TestAFileThatIsOpenWhileItIsSentGoesOn(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "one")
+	defer h.Release()
+	send(t, w, h.Ino(), nil)
+	if n := node(t, w, h.Ino()); n.Written || n.Base == nil {
+		t.Fatalf("after the commit: written %v, base %v", n.Written, n.Base)
+	}
+	if got := read(t, h); got != "one" {
+		t.Errorf("reads %q", got)
+	}
+	write(t, h, "two", 3)
+	if got := read(t, h); got != "onetwo" {
+		t.Errorf("reads %q", got)
+	}
+	if n := node(t, w, h.Ino()); !n.Written {
+		t.Error("the second write did not mark the node")
+	}
+	if reads, _ := w.Remote.Reads(); reads != 0 {
+		t.Errorf("the remote was asked %d times for bytes that are here", reads)
+	}
+}
+
+func TestAWriterBreaksTheSealOfAStepUnderWay(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "one")
+	defer h.Release()
+	snap := send(t, w, h.Ino(), func() { write(t, h, "ONE and more", 0) })
+	if _, err := snap.ReadAt(make([]byte, 1), 0); !errors.Is(err, content.ErrUnsealed) {
+		t.Errorf("the step reads on: %v", err)
+	}
+	if n := node(t, w, h.Ino()); !n.Written {
+		t.Error("what was written during the step counts as sent")
+	}
+	if got := read(t, h); got != "ONE and more" {
+		t.Errorf("reads %q", got)
+	}
+}
+
+func TestTruncationBreaksTheSealToo(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "one")
+	defer h.Release()
+	send(t, w, h.Ino(), func() {
+		if err := h.Truncate(ctx, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := node(t, w, h.Ino()); !n.Written {
+		t.Error("the truncation counts as sent")
+	}
+	if a, err := h.Attr(ctx); err != nil || a.Size != 0 {
+		t.Errorf("size %d, %v", a.Size, err)
+	}
+}
+
+func TestWritersAndSealsAtTheSameTimeLoseNothing(t *testing.T) {
+	w := world(t, nil)
+	h, _, err := w.FS.Create(ctx, fs.Root, "log", syscall.O_RDWR|syscall.O_APPEND, 0o644, fs.Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	const writers, lines = 4, 60
+	stop := make(chan struct{})
+	var sealing, writing sync.WaitGroup
+	sealing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			body, err := w.Store.Content().Local(uint64(h.Ino()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			n, err := w.Store.Tree().Get(h.Ino())
+			if err != nil {
+				t.Error(err)
+			}
+			if snap, err := body.Seal(uint64(n.Seq)); err == nil {
+				snap.Release()
+			}
+			body.Close()
+		}
+	})
+	for i := range writers {
+		writing.Go(func() {
+			mine, err := w.FS.Open(ctx, h.Ino(), syscall.O_WRONLY|syscall.O_APPEND)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer mine.Release()
+			for j := range lines {
+				if _, err := mine.WriteAt(ctx, fmt.Appendf(nil, "writer %d line %02d\n", i, j), 0); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	close(stop)
+	sealing.Wait()
+	all := make([]byte, 1<<16)
+	n, err := h.ReadAt(ctx, all, 0)
+	if err != io.EOF {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(all[:n], []byte("\n")); got != writers*lines {
+		t.Errorf("%d lines, want %d", got, writers*lines)
+	}
+}
+
+func TestSizeIsRecordedWhileAFileStaysOpen(t *testing.T) {
+	synced := make(chan struct{}, 10)
+	w := world(t, func(_ *fstest.World, o *fs.Options) {
+		o.SettleEvery = time.Millisecond
+		o.Sync = func() error { synced <- struct{}{}; return nil }
+	})
+	h := create(t, w, "f", "twelve bytes")
+	defer h.Release()
+	select {
+	case <-synced:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the timer did not run")
+	}
+	if n := node(t, w, h.Ino()); n.Size != 12 {
+		t.Errorf("recorded size %d, want 12", n.Size)
+	}
+}
+
+func TestHandlesHoldTheirNode(t *testing.T) {
+	w := world(t, nil)
+	a := create(t, w, "f", "x")
+	ino := a.Ino()
+	b, err := w.FS.Open(ctx, ino, syscall.O_RDONLY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Store.Tree().Held(ino) == 0 || !w.FS.Writing(ino) {
+		t.Error("an open file is not held, or not known to be written")
+	}
+	a.Release()
+	a.Release() // a second time does nothing
+	if w.Store.Tree().Held(ino) == 0 || w.FS.Writing(ino) {
+		t.Error("the reader does not hold, or counts as a writer")
+	}
+	b.Release()
+	if held := w.Store.Tree().Held(ino); held != 0 {
+		t.Errorf("held %d times after the last release", held)
+	}
+	if n := node(t, w, ino); n.Size != 1 {
+		t.Errorf("recorded size %d", n.Size)
+	}
+}
+
+func TestAnUnlinkedFileGoesWithItsLastHandle(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "x")
+	ino := h.Ino()
+	if err := w.FS.Unlink(ctx, fs.Root, "f"); err != nil {
+		t.Fatal(err)
+	}
+	h.Release()
+	if _, err := w.Store.Tree().Get(ino); !errors.Is(err, cache.ErrNotExist) {
+		t.Errorf("the node stays: %v", err)
+	}
+	if _, err := w.Store.Content().Info(uint64(ino)); err == nil {
+		t.Error("the body stays")
+	}
+	if _, err := w.FS.Open(ctx, ino, syscall.O_RDONLY); !errors.Is(err, syscall.ESTALE) {
+		t.Errorf("opening it by its ino: %v, want ESTALE", err)
+	}
+	if a, err := w.FS.GetAttr(ctx, ino); err != nil || a.Nlink != 0 {
+		t.Errorf("its attributes: %+v, %v", a, err)
+	}
+	w.FS.Forget(ino)
+	if _, err := w.FS.GetAttr(ctx, ino); !errors.Is(err, syscall.ESTALE) {
+		t.Errorf("its attributes after Forget: %v, want ESTALE", err)
+	}
+}
+
+func TestANodeWhoseBodyWasNotMadeIsAnEmptyFile(t *testing.T) {
+	w := world(t, nil)
+	// Killed between the two halves of Create.
+	n, err := w.Store.Tree().Create(w.Drive.Root, "f", cache.New{Mode: 0o644})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := w.FS.Open(ctx, n.Ino, syscall.O_RDWR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Release()
+	write(t, h, "works", 0)
+	if got := read(t, h); got != "works" {
+		t.Errorf("reads %q", got)
+	}
+}
+
+func TestCloseRecordsWhatIsOpen(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "open at the end")
+	ino := h.Ino()
+	if err := w.FS.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.Release()
+	if n := node(t, w, ino); n.Size != 15 {
+		t.Errorf("recorded size %d", n.Size)
+	}
+	if held := w.Store.Tree().Held(ino); held != 0 {
+		t.Errorf("held %d times", held)
+	}
+}
+
+func TestOneListingServesAllWhoWait(t *testing.T) {
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/d/f", []byte("x")) })
+	d, err := w.FS.Lookup(ctx, fs.Root, "d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := w.Remote.Lists()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := w.FS.Lookup(ctx, d.Ino, "f"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	// Who comes when it has just ended finds the folder listed; nobody lists it a third time.
+	if n := w.Remote.Lists() - before; n > 2 {
+		t.Errorf("%d listings for one folder", n)
+	}
+}
+
+func TestFreeSpace(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		quota   graph.Quota
+		pending int64
+		free    int64
+	}{
+		{"unknown is large", graph.Quota{}, 5, 1 << 50},
+		{"what waits is taken off", graph.Quota{Total: 100, Used: 40, Remaining: 60}, 10, 50},
+		{"never negative", graph.Quota{Total: 100, Used: 40, Remaining: 60}, 70, 0},
+		{"remaining not told", graph.Quota{Total: 100, Used: 40}, 0, 60},
+		{"full", graph.Quota{Total: 100, Used: 100}, 0, 0},
+		{"over full", graph.Quota{Total: 100, Used: 130}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := fstest.NewWorld(t, func(_ *fstest.World, o *fs.Options) {
+				o.Drives[0].Space = func() (graph.Quota, int64) { return c.quota, c.pending }
+			})
+			s, err := w.FS.StatFS(ctx, fs.Root)
+			if err != nil || s.Free != c.free {
+				t.Errorf("%d free, %v, want %d", s.Free, err, c.free)
+			}
+		})
+	}
+}
