@@ -49,6 +49,7 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 	if s.u.Size > 0 {
 		k.stream = func() io.Reader { return io.NewSectionReader(s.u.Body, 0, s.u.Size) }
 		k.length = s.u.Size
+		k.slow = true // the service stores it all before it answers
 	}
 	if s.u.ID != "" {
 		now, err := s.unchanged(ctx)
@@ -74,6 +75,9 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 		}
 	}
 	if s.u.Size > 0 {
+		if s.u.Sent != nil {
+			s.u.Sent(s.u.Size)
+		}
 		sum := graph.NewQuickXor()
 		if _, err := io.Copy(sum, io.NewSectionReader(s.u.Body, 0, s.u.Size)); err != nil {
 			return graph.Item{}, &graph.Error{Op: "upload", Item: s.label, Kind: graph.Failed, Message: "the local bytes cannot be read", Err: err}

@@ -199,15 +199,41 @@ func TestAnUploadGoesAroundASessionWhoseAddressIsLost(t *testing.T) {
 				if n := w.OpenSessions(); n != 1 {
 					t.Fatalf("%d sessions are open", n)
 				}
-				i, err := w.near.Upload(w.ctx(), upload(u, []byte("ours")))
+				again, told := upload(u, []byte("ours")), int64(0)
+				again.Sent = func(n int64) { told = n }
+				i, err := w.near.Upload(w.ctx(), again)
 				must(t, err)
 				w.holds("/f", []byte("ours"))
-				if i.Size != 4 {
-					t.Errorf("made %+v", i)
+				if i.Size != 4 || !i.ModTime.Equal(yesterday) || told != 4 {
+					t.Errorf("made %+v, told %d", i, told)
 				}
 			})
 		})
 	}
+}
+
+// The way around guards the file as well as a session does.
+func TestGoingAroundASessionOverwritesNobody(t *testing.T) {
+	simply(t, func(w *world) {
+		held := graphtest.Fault{Op: graphtest.OpCreateSession, Status: 409, Code: "nameAlreadyExists", Message: "An upload session already exists for this file"}
+		i := w.put("/f", []byte("before"))
+		w.put("/f", []byte("theirs"))
+		w.Inject(held)
+		_, err := w.near.Upload(w.ctx(), upload(graph.Upload{ID: i.ID, Base: i.Version()}, []byte("ours")))
+		wants(t, err, graph.Changed)
+		w.Inject(held)
+		_, err = w.near.Upload(w.ctx(), upload(graph.Upload{Parent: i.Parent, Name: "F"}, []byte("ours")))
+		wants(t, err, graph.Exist)
+		w.holds("/f", []byte("theirs"))
+
+		// What is too big for one request waits until the session is over.
+		w.Inject(held)
+		_, err = w.near.Upload(w.ctx(), graph.Upload{Parent: i.Parent, Name: "big", Size: 251 << 20, Body: bytes.NewReader(nil)})
+		wants(t, err, graph.Locked)
+		if n := w.Counts().Of(graphtest.OpPut); n > 0 {
+			t.Errorf("%d files were put", n)
+		}
+	})
 }
 
 func TestAnAbandonedSessionIsOver(t *testing.T) {
