@@ -3,18 +3,32 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+
+	"github.com/duskfs/duskfs/cache/content"
 )
 
 // mend ends what the last process left undone. After an unclean stop it also compares nodes with
 // their bodies.
 func (s *Store) mend(unclean bool) error {
 	if err := s.dropLeftovers(); err != nil {
-		return err
+		return fmt.Errorf("erase removed nodes: %w", err)
 	}
 	if err := s.finishJobs(); err != nil {
-		return err
+		return fmt.Errorf("finish what was under way: %w", err)
 	}
-	_ = unclean
+	if !unclean {
+		return nil
+	}
+	s.log.Info("the last process did not end well, its nodes and bodies are compared", "dir", s.dir)
+	if err := s.mendBodies(); err != nil {
+		return fmt.Errorf("compare bodies with nodes: %w", err)
+	}
+	if err := s.mendNodes(); err != nil {
+		return fmt.Errorf("compare nodes with bodies: %w", err)
+	}
 	return nil
 }
 
@@ -56,11 +70,164 @@ func (s *Store) dropLeftovers() error {
 		for _, ino := range inos {
 			s.dropped.add(ino)
 		}
+		// The next transaction takes their rows.
 		if err := s.update(shrinks, func(*tx) error { return nil }); err != nil {
 			return err
 		}
 	}
 }
 
-// Check recomputes every invariant and returns what does not hold, nothing if all is well.
-func (s *Store) Check(ctx context.Context) ([]string, error) { return nil, nil }
+// lastSeq is after every change: nobody has a body open while a store is opened.
+const lastSeq = Seq(math.MaxInt64)
+
+// mendBodies gives every body of local work a node that says so: what was written without a mark
+// that survived, or committed without the body being told.
+func (s *Store) mendBodies() error {
+	locals, err := s.locals(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, i := range locals {
+		n, err := s.Tree().Get(Ino(i.Ino))
+		switch {
+		case errors.Is(err, ErrNotExist):
+			err = s.recovered(i)
+		case err != nil:
+		case n.Written:
+			_, err = s.Tree().Settle(n.Ino, i.Size, i.ModTime)
+		case n.Base != nil:
+			// Agreed, or if the bytes are not those of the base, Written again.
+			err = s.agree(agreement{ino: n.Ino, seq: lastSeq, v: n.Base.Version()})
+			if err == nil {
+				err = s.settleWritten(i)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) locals(ctx context.Context) (list []content.Info, err error) {
+	err = s.content.Locals(ctx, func(i content.Info) error {
+		list = append(list, i)
+		return nil
+	})
+	return list, err
+}
+
+func (s *Store) settleWritten(i content.Info) error {
+	n, err := s.Tree().Get(Ino(i.Ino))
+	if err != nil || !n.Written {
+		return err
+	}
+	_, err = s.Tree().Settle(n.Ino, i.Size, i.ModTime)
+	return err
+}
+
+// recovered reports local work that no node knows. It is kept as it is.
+func (s *Store) recovered(i content.Info) error {
+	var drive DriveNum
+	for num, d := range *s.drives.Load() {
+		if d.Drive.ID == i.Tag.Drive || drive == 0 {
+			drive = num
+		}
+	}
+	s.log.Warn("local work without a node was found and kept", "ino", i.Ino, "path", i.Tag.Path)
+	if drive == 0 {
+		return nil
+	}
+	known := false
+	reports, err := s.Reports(drive).Reports(keptNumbered)
+	if err != nil {
+		return err
+	}
+	for _, r := range reports {
+		known = known || r.Kind == "recovered" && r.Ino == Ino(i.Ino)
+	}
+	if known {
+		return nil
+	}
+	return s.update(shrinks, func(x *tx) error {
+		x.report = append(x.report, reportDraft{
+			drive: drive, kind: "recovered", ino: Ino(i.Ino), path: i.Tag.Path,
+			text: fmt.Sprintf("Local work was found that belongs to no file. It is kept as %d in %s.", i.Ino, s.dir),
+		})
+		return nil
+	})
+}
+
+// mendNodes looks at every Written node whose body is no local work: a mark was made, and the first
+// byte not written any more.
+func (s *Store) mendNodes() error {
+	var written []Node
+	err := s.view(func(x *tx) error {
+		return x.each([]byte{rowNode}, nil, func(k, v []byte) (bool, error) {
+			n, err := decodeNode(inoOfKey(k), v)
+			if err == nil && n.Written && !n.Dir {
+				written = append(written, n)
+			}
+			return true, err
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range written {
+		i, err := s.content.Info(uint64(n.Ino))
+		missing := errors.Is(err, fs.ErrNotExist)
+		switch {
+		case err != nil && !missing:
+			return err
+		case !missing && i.Local:
+			continue
+		case n.Base != nil:
+			// The clean body, here or not, is still that of the base.
+			err = s.unmark(n)
+		case missing && n.Size == 0:
+			err = s.createEmpty(n)
+		case !missing && i.Complete:
+			err = s.localise(keep{ino: n.Ino, v: i.Version, mtime: n.Mtime, seq: n.Seq})
+		default:
+			s.log.Error("the bytes of a file made here are missing", "ino", n.Ino, "name", n.Name)
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unmark takes back a Mark that no byte followed.
+func (s *Store) unmark(was Node) error {
+	return s.update(shrinks, func(x *tx) error {
+		n, err := x.node(was.Ino)
+		if err != nil {
+			return err
+		}
+		n.Written, n.Size = false, n.Base.Size
+		if !n.Base.ModTime.IsZero() {
+			n.Mtime = n.Base.ModTime
+		}
+		_, err = x.setNode(n)
+		return err
+	})
+}
+
+// createEmpty makes the body that Create did not come to.
+func (s *Store) createEmpty(n Node) error {
+	tag, err := s.tag(n.Ino)
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	f, err := s.content.Create(uint64(n.Ino), uint64(n.Seq), tag)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -322,10 +322,13 @@ func (x *tx) remove(n Node, pending bool) (Node, error) {
 			x.drops = append(x.drops, n.Ino)
 		}
 	}
-	if !pending || !owns(&was) {
-		return n, nil
+	switch {
+	case owns(&was) && pending:
+		return n, x.bury(&was, path)
+	case was.LocalOnly && was.Base != nil:
+		return n, x.vacated(was.Drive, was.Base) // with it went the last bytes of a pending deletion
 	}
-	return n, x.bury(&was, path)
+	return n, nil
 }
 
 // Mark says that the bytes of a file are about to change, before the first one does. It returns

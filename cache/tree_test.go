@@ -1,96 +1,182 @@
 package cache_test
 
 import (
+	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/cachetest"
+	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
-// world is a store with one enumerated drive.
-type world struct {
-	*testing.T
-	s  *cache.Store
-	d  cache.DriveInfo
-	tr *cache.Tree
-}
+const root = cachetest.RootItem
 
-func newWorld(t *testing.T, o cache.Options, items ...graph.Item) *world {
-	t.Helper()
-	s := cachetest.Open(t, o)
-	d := cachetest.AddDrive(t, s, "d1")
-	cachetest.Enumerate(t, s, d.Num, items...)
-	return &world{T: t, s: s, d: d, tr: s.Tree()}
-}
+var (
+	folder = cachetest.Folder
+	file   = cachetest.File
+)
 
-func (w *world) at(path string) cache.Node {
-	w.Helper()
-	n, err := w.tr.Resolve(w.d.Root, path)
-	if err != nil {
-		w.Fatalf("%s: %v", path, err)
+func source(body string) content.Source {
+	return func(_ context.Context, off, n int64) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(body[off : off+n])), nil
 	}
-	return n
 }
 
-func (w *world) create(parent cache.Ino, name string, dir bool) cache.Node {
-	w.Helper()
-	n, err := w.tr.Create(parent, name, cache.New{Dir: dir, Mode: 0o644})
-	if err != nil {
-		w.Fatalf("create %s: %v", name, err)
-	}
-	return n
-}
-
-func TestCreateLookupListRemove(t *testing.T) {
+func TestNames(t *testing.T) {
 	w := newWorld(t, cache.Options{})
-	a := w.create(w.d.Root, "A.txt", false)
-	if a.Ino < 2 || !a.Written || a.Since.IsZero() {
-		t.Errorf("created %+v", a)
+	w.create("/A.txt", "")
+	long := strings.Repeat("x", 250)
+	w.mkdir("/" + long)
+	for _, c := range []struct {
+		path string
+		want error
+	}{
+		{"/a.TXT", cache.ErrExist},
+		{"/a:b", cache.ErrName},
+		{"/" + long + "xxxxxx", cache.ErrNameTooLong},
+		{"/" + long + "/" + long, cache.ErrPathTooLong},
+		{"/A.txt/b", cache.ErrNotFolder},
+	} {
+		dir, child := split(c.path)
+		_, err := w.tr.Create(w.at(dir).Ino, child, cache.New{})
+		if !errors.Is(err, c.want) {
+			t.Errorf("create %.20s: %v, want %v", c.path, err, c.want)
+		}
 	}
-	if _, err := w.tr.Lookup(w.d.Root, "a.txt"); !errors.Is(err, cache.ErrNotExist) {
-		t.Errorf("lookup in another case: %v", err)
+	_, err := w.tr.Create(w.d.Root, "a:b", cache.New{})
+	w.is(err, name.Character)
+	if n := w.create("/~$a.docx", ""); !n.LocalOnly || !n.Since.IsZero() {
+		t.Errorf("a local-only file: %+v", n)
 	}
-	if n, err := w.tr.Lookup(w.d.Root, "A.txt"); err != nil || n.Ino != a.Ino {
-		t.Errorf("lookup: %v %v", n, err)
-	}
-	if _, err := w.tr.Create(w.d.Root, "a.TXT", cache.New{}); !errors.Is(err, cache.ErrExist) {
-		t.Errorf("create in another case: %v", err)
-	}
-	if _, err := w.tr.Create(w.d.Root, "a:b", cache.New{}); !errors.Is(err, cache.ErrName) {
-		t.Errorf("create of an illegal name: %v", err)
-	}
-	b := w.create(w.d.Root, "b", true)
-	list, err := w.tr.List(w.d.Root, a.Ino, 10)
-	if err != nil || len(list) != 1 || list[0].Ino != b.Ino {
-		t.Errorf("list after the first: %v %v", list, err)
-	}
-	if _, err := w.tr.Remove(w.d.Root, "A.txt", false); err != nil {
-		t.Error(err)
-	}
-	if _, err := w.tr.Get(a.Ino); !errors.Is(err, cache.ErrNotExist) {
-		t.Errorf("get of a removed node: %v", err)
+	_, err = w.tr.Lookup(w.d.Root, "a.txt")
+	w.is(err, cache.ErrNotExist)
+}
+
+func TestLookupBlindToCase(t *testing.T) {
+	w := newWorld(t, cache.Options{CaseBlind: true}, file("x", root, "Stra\u00dfe.txt", "1"))
+	n, err := w.tr.Lookup(w.d.Root, "STRASSE.TXT")
+	if err != nil || n.Name != "Stra\u00dfe.txt" {
+		t.Errorf("%v %v", n, err)
 	}
 }
 
-func TestEnumerateAndRemove(t *testing.T) {
-	w := newWorld(t, cache.Options{},
-		cachetest.Folder("f", cachetest.RootItem, "docs"),
-		cachetest.File("x", "f", "x.txt", "hello"))
-	n := w.at("/docs/x.txt")
-	if n.Size != 5 || n.Base.Item != "x" || !n.Since.IsZero() {
-		t.Errorf("node %+v", n)
+func TestUnlisted(t *testing.T) {
+	s := cachetest.Open(t, cache.Options{})
+	d := cachetest.AddDrive(t, s, "d1")
+	tr, in := s.Tree(), s.Inbox(d.Num)
+	_, err := tr.Lookup(d.Root, "x")
+	if !errors.Is(err, cache.ErrUnlisted) {
+		t.Errorf("lookup in an unlisted folder: %v", err)
 	}
-	if _, err := w.tr.Remove(w.at("/docs").Ino, "x.txt", false); err != nil {
+	if _, err = tr.List(d.Root, 0, 10); !errors.Is(err, cache.ErrUnlisted) {
+		t.Errorf("list of an unlisted folder: %v", err)
+	}
+	if _, err = tr.Create(d.Root, "x", cache.New{}); !errors.Is(err, cache.ErrUnlisted) {
+		t.Errorf("create in an unlisted folder: %v", err)
+	}
+	if err := in.List(d.Root, nil); err != nil {
 		t.Fatal(err)
 	}
-	p, err := w.s.Outbox(w.d.Num).Pending()
-	if err != nil || p.Items != 1 || p.Deletions != 1 {
-		t.Errorf("pending %+v %v", p, err)
+	if err := in.List(d.Root, []graph.Item{folder("f", root, "f"), file("x", root, "x", "1")}); err != nil {
+		t.Fatal(err)
 	}
-	v, err := w.s.Outbox(w.d.Num).View()
-	if err != nil || len(v.Gone) != 1 || v.Gone["x"].Path != "/docs/x.txt" || v.Known != 3 {
-		t.Errorf("view %+v %v", v, err)
+	list, err := tr.List(d.Root, 0, 10)
+	if err != nil || len(list) != 2 || list[0].Listing != cache.Unlisted {
+		t.Errorf("after listing: %+v %v", list, err)
 	}
+	if r, _ := tr.Get(d.Root); r.Listing != cache.Listed {
+		t.Errorf("the root is %v", r.Listing)
+	}
+	if _, err := tr.Remove(d.Root, "f", true); !errors.Is(err, cache.ErrUnlisted) {
+		t.Errorf("removing an unlisted folder: %v", err)
+	}
+	cachetest.Enumerate(t, s, d.Num, file("y", "f", "y", "1"))
+	if n, err := tr.Resolve(d.Root, "f/y"); err != nil || n.Base.Item != "y" {
+		t.Errorf("after the enumeration: %v %v", n, err)
+	}
+	if n, _ := tr.Resolve(d.Root, "f"); n.Listing != cache.Followed {
+		t.Errorf("a folder is %v after the enumeration", n.Listing)
+	}
+}
+
+func TestListGoesOnWhereItStopped(t *testing.T) {
+	w := newWorld(t, cache.Options{})
+	a := w.create("/z", "")
+	b := w.create("/a", "")
+	w.rm("/z")
+	list, err := w.tr.List(w.d.Root, a.Ino, 10)
+	if err != nil || len(list) != 1 || list[0].Ino != b.Ino {
+		t.Errorf("%v %v", list, err)
+	}
+}
+
+func TestPathAndResolve(t *testing.T) {
+	w := newWorld(t, cache.Options{}, folder("a", root, "a"), folder("b", "a", "b"), file("c", "b", "c", "1"))
+	p, err := w.tr.Path(w.at("/a//b/c/").Ino)
+	if err != nil || p != "/a/b/c" {
+		t.Errorf("%q %v", p, err)
+	}
+	if p, err = w.tr.Path(w.d.Root); err != nil || p != "/" {
+		t.Errorf("root: %q %v", p, err)
+	}
+}
+
+func TestRemovedStaysWhileHeld(t *testing.T) {
+	w := newWorld(t, cache.Options{})
+	n := w.create("/a", "bytes")
+	_, err := w.tr.Hold(n.Ino)
+	w.ok(err)
+	w.rm("/a")
+	w.none("/a")
+	if n, err = w.tr.Get(n.Ino); err != nil || !n.Removed {
+		t.Fatalf("held: %+v %v", n, err)
+	}
+	_, err = w.s.Content().Info(uint64(n.Ino))
+	w.ok(err)
+	w.tr.Unhold(n.Ino)
+	_, err = w.tr.Get(n.Ino)
+	w.is(err, cache.ErrNotExist)
+	_, err = w.s.Content().Info(uint64(n.Ino))
+	w.is(err, cache.ErrNotExist)
+}
+
+func TestWhatMakesDirty(t *testing.T) {
+	w := newWorld(t, cache.Options{}, folder("f", root, "f"), file("x", root, "x", "1"), file("y", root, "y", "1"))
+	attr := func(a cache.Attr) {
+		t.Helper()
+		_, err := w.tr.SetAttr(w.at("/x").Ino, a)
+		w.ok(err)
+	}
+	mode, uid, at := uint32(0o600), uint32(7), w.now
+	attr(cache.Attr{Mode: &mode, UID: &uid, Atime: &at})
+	w.equal("after chmod", w.diff("/x"), "")
+	near := cachetest.Time.Add(300 * time.Millisecond)
+	attr(cache.Attr{Mtime: &near})
+	w.equal("after a time within the second of the base", w.diff("/x"), "")
+	far := cachetest.Time.Add(3 * time.Second)
+	attr(cache.Attr{Mtime: &far})
+	w.equal("after another time", w.diff("/x"), "time")
+	attr(cache.Attr{Mtime: &near})
+	w.equal("after the old time", w.diff("/x"), "")
+	w.mv("/x", "/f/x")
+	w.equal("after a move", w.diff("/f/x"), "place")
+	w.mv("/f/x", "/f/X")
+	w.equal("after a rename in case", w.diff("/f/X"), "name place")
+	w.mv("/f/X", "/x")
+	w.equal("back", w.diff("/x"), "")
+	w.write("/y", "2")
+	w.equal("after a write", w.diff("/y"), "bytes time")
+	w.mkdir("/new")
+	w.mv("/x", "/new/x")
+	w.equal("in a new folder", w.diff("/new/x"), "place")
+	p, err := w.out.Pending()
+	w.ok(err)
+	w.equal("pending", p.Items, 3)
+	w.equal("bytes", p.Bytes, 1)
 }
