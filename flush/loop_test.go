@@ -1,0 +1,206 @@
+package flush_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+// running runs a test beside an engine's Run, which must end when it is told to. Bubbles begin at
+// midnight UTC on 2000-01-01.
+func running(t *testing.T, o flush.Options, f func(t *testing.T, w *simtest.World)) {
+	t.Helper()
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		w.Options = o
+		w.Use(w.Near)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.Engine.Run(ctx) }()
+		synctest.Wait()
+		f(t, w)
+		w.Server.SetOffline(false)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); !errors.Is(err, flush.ErrStopped) {
+			t.Errorf("Flush after Run: %v", err)
+		}
+		if _, err := w.Engine.Refresh(t.Context()); !errors.Is(err, flush.ErrStopped) {
+			t.Errorf("Refresh after Run: %v", err)
+		}
+	})
+}
+
+func at18(t *testing.T) flush.Options {
+	t.Helper()
+	r, err := schedule.Parse("18:00")
+	must(t, err)
+	return flush.Options{Schedule: r.In(time.UTC), Poll: time.Hour}
+}
+
+func pending(w *simtest.World) int { return w.Engine.Status().Drives[0].Pending.Items }
+
+// until sleeps until an hour of the first day of the bubble.
+func until(hours float64) {
+	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	time.Sleep(time.Until(start.Add(time.Duration(hours * float64(time.Hour)))))
+	synctest.Wait()
+}
+
+func TestAFlushStartsAtItsTimeOfDay(t *testing.T) {
+	running(t, at18(t), func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("1")))
+		if next := w.Engine.Status().Next; next.Hour() != 18 {
+			t.Errorf("next flush at %v", next)
+		}
+		until(17.99)
+		if n := w.Server.Counts().Writes; pending(w) != 1 || n != 0 {
+			t.Errorf("%d pending, %d writes before the time", pending(w), n)
+		}
+		until(18.02)
+		if pending(w) != 0 {
+			t.Error("still pending after the time")
+		}
+		w.Equal()
+		must(t, w.Write("/b.txt", []byte("2")))
+		until(18 + 23.9)
+		if pending(w) != 1 {
+			t.Error("sent before the next day's time")
+		}
+		until(18 + 24.1)
+		w.Equal()
+	})
+}
+
+func TestAScheduledFlushThatWasOfflineRunsLater(t *testing.T) {
+	running(t, at18(t), func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("1")))
+		w.Server.SetOffline(true)
+		until(20)
+		s := w.Engine.Status().Drives[0]
+		if s.Pending.Items != 1 || s.Kind != graph.Offline {
+			t.Errorf("status: %+v", s)
+		}
+		w.Server.SetOffline(false)
+		until(22)
+		w.Equal()
+	})
+}
+
+func TestWithNothingPendingTheScheduleAsksForNothing(t *testing.T) {
+	o := at18(t)
+	o.Poll = -1
+	running(t, o, func(t *testing.T, w *simtest.World) {
+		w.Server.ResetCounts()
+		until(40)
+		if c := w.Server.Counts(); c.Reads+c.Writes > 0 {
+			t.Errorf("%d requests in a day of nothing", c.Reads+c.Writes)
+		}
+	})
+}
+
+func TestPollingBringsRemoteChangesIn(t *testing.T) {
+	running(t, flush.Options{Poll: 5 * time.Minute}, func(t *testing.T, w *simtest.World) {
+		put(t, w.Far, "/a.txt", "theirs")
+		time.Sleep(4 * time.Minute)
+		if len(w.Here()) != 0 {
+			t.Error("there before the time")
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		w.Equal()
+	})
+}
+
+func TestAPauseHoldsWhatStartsByItselfAndNothingElse(t *testing.T) {
+	o := at18(t)
+	running(t, o, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("1")))
+		w.Engine.Pause()
+		until(30)
+		if s := w.Engine.Status(); !s.Paused || !s.Next.IsZero() || pending(w) != 1 {
+			t.Errorf("status: %+v", s)
+		}
+		w.Engine.Resume()
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		if pending(w) != 0 {
+			t.Error("what was missed has not run")
+		}
+		w.Engine.Pause()
+		must(t, w.Write("/a.txt", []byte("2")))
+		w.Flush()
+		w.Equal()
+	})
+}
+
+func TestWantedRefreshesComeSoonAndNotTooOften(t *testing.T) {
+	running(t, flush.Options{Poll: time.Hour}, func(t *testing.T, w *simtest.World) {
+		put(t, w.Far, "/a.txt", "theirs")
+		time.Sleep(time.Minute)
+		w.Server.ResetCounts()
+		for range 50 {
+			w.Engine.Want(w.Num)
+			synctest.Wait()
+		}
+		w.Equal()
+		time.Sleep(time.Minute)
+		if n := w.Server.Counts().Of(graphtest.OpDelta); n > 3 {
+			t.Errorf("the feed was asked %d times", n)
+		}
+	})
+}
+
+func TestTheEndOfRunEndsAFlush(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", simtest.Data("a", 3<<20)))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.Engine.Run(ctx) }()
+		synctest.Wait()
+		w.Server.Inject(graphtest.Fault{Op: graphtest.OpFragment, Skip: 2, Delay: graphtest.Duration(30 * time.Second)})
+		failed := make(chan error)
+		go func() {
+			_, err := w.Engine.Flush(t.Context(), flush.Request{})
+			failed <- err
+		}()
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-failed; !errors.Is(err, flush.ErrStopped) {
+			t.Errorf("Flush: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		w.Use(w.Near)
+		w.Flush()
+		w.Equal()
+	})
+}
+
+func TestARequestForWhatIsNotThere(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{Drives: []cache.DriveNum{99}}); !errors.Is(err, flush.ErrNoDrive) {
+			t.Errorf("Flush: %v", err)
+		}
+		if _, err := w.Engine.Refresh(t.Context(), 99); !errors.Is(err, flush.ErrNoDrive) {
+			t.Errorf("Refresh: %v", err)
+		}
+		e := flush.New(flush.Options{Store: w.Store, Drives: []flush.Drive{{Num: w.Num, Service: w.Near, ReadOnly: true}}})
+		for _, r := range []flush.Request{{}, {Drives: []cache.DriveNum{w.Num}}} {
+			if _, err := e.Flush(t.Context(), r); !errors.Is(err, flush.ErrReadOnly) {
+				t.Errorf("Flush: %v", err)
+			}
+		}
+	})
+}
