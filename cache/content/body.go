@@ -69,7 +69,8 @@ func (b *body) record() error {
 	return b.write(false)
 }
 
-// write writes the sidecar. The caller has mu alone.
+// write writes the sidecar; with sync it and the bytes survive a power cut, which the caller has
+// seen to for the bytes. The caller has mu alone.
 func (b *body) write(sync bool) error {
 	if b.gone {
 		b.behind, b.durable = false, true
@@ -91,6 +92,9 @@ func (b *body) write(sync bool) error {
 				return err
 			}
 			c.Stamp = st.ModTime().UnixNano()
+		}
+		if !sync && len(b.have) > 0 {
+			c.Boot = b.store.boot
 		}
 	}
 	if err := c.write(b.path, sync); err != nil {

@@ -48,6 +48,7 @@ type Options struct {
 type Store struct {
 	dir   string
 	space *space
+	boot  string // this boot of the machine
 	// turns lets one caller at a time open, close or remove the body of an ino. A turn comes before
 	// a body's own mutex, and that before mu.
 	turns [64]sync.Mutex
@@ -76,7 +77,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, space: &space{dir: dir, floor: o.FreeFloor}, bodies: map[uint64]*body{}, used: map[*body]struct{}{}}
+	s := &Store{dir: dir, boot: bootID(), space: &space{dir: dir, floor: o.FreeFloor}, bodies: map[uint64]*body{}, used: map[*body]struct{}{}}
 	if _, err := s.space.measure(); err != nil {
 		return nil, fmt.Errorf("folder of bodies %s: %w", dir, err)
 	}

@@ -3,6 +3,7 @@ package content_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -89,6 +90,56 @@ func TestSyncRecordsWhatIsHere(t *testing.T) {
 	p := make([]byte, 1)
 	if _, err := g.ReadAt(p, 0); err != nil || p[0] != r.bytes[0] {
 		t.Fatalf("read %x, %v", p, err)
+	}
+}
+
+// powerCut rewrites a sidecar as if it had been written before the machine was started.
+func powerCut(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	ok(t, err)
+	var c map[string]json.RawMessage
+	ok(t, json.Unmarshal(text, &c))
+	if c["boot"] == nil {
+		t.Fatalf("the claims are synced: %s", text)
+	}
+	c["boot"] = []byte(`"another boot"`)
+	text, err = json.Marshal(c)
+	ok(t, err)
+	ok(t, os.WriteFile(path, text, 0o600))
+}
+
+func TestAfterAPowerCutABodyIsComparedBeforeItIsServed(t *testing.T) {
+	r := &remote{bytes: random(3 << 20)}
+	for _, lost := range []bool{false, true} {
+		dir := t.TempDir()
+		s, err := content.Open(dir, content.Options{})
+		ok(t, err)
+		ok(t, version(t, s, 1, r).Hydrate(t.Context(), r.source, 0, 3<<20))
+		ok(t, version(t, s, 2, r).Hydrate(t.Context(), r.source, 0, 1))
+		ok(t, s.Close())
+		powerCut(t, filepath.Join(dir, "01", "1.json"))
+		powerCut(t, filepath.Join(dir, "02", "2.json"))
+		if lost {
+			data := filepath.Join(dir, "01", "1")
+			st, err := os.Stat(data)
+			ok(t, err)
+			ok(t, os.Truncate(data, 1<<20))
+			ok(t, os.Truncate(data, 3<<20))
+			ok(t, os.Chtimes(data, time.Time{}, st.ModTime()))
+		}
+		s = open(t, dir)
+		whole, part := version(t, s, 1, r), version(t, s, 2, r)
+		if whole.Complete() == lost {
+			t.Errorf("bytes lost: %v, complete: %v", lost, whole.Complete())
+		}
+		if _, err := part.ReadAt(make([]byte, 1), 0); !errors.Is(err, content.ErrMissing) {
+			t.Errorf("a part that cannot be compared is served: %v", err)
+		}
+		ok(t, whole.Close())
+		if !lost && !version(t, s, 1, r).Complete() {
+			t.Error("compared in vain")
+		}
 	}
 }
 

@@ -163,6 +163,9 @@ func blocksOf(st os.FileInfo) int64 {
 // Sync makes the bytes, and what is known of them, survive a power cut.
 func (f *File) Sync() error {
 	b := f.b
+	b.mu.RLock()
+	local, here := b.local, b.have.total()
+	b.mu.RUnlock()
 	if err := b.data.Sync(); err != nil {
 		return noSpace(err)
 	}
@@ -171,7 +174,8 @@ func (f *File) Sync() error {
 	if b.durable && !b.behind {
 		return nil
 	}
-	return b.write(true)
+	// Bytes that a fetch brought meanwhile were perhaps not synced.
+	return b.write(b.local == local && b.have.total() == here)
 }
 
 // Fd returns the descriptor of the sparse file, valid until Close.

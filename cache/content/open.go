@@ -205,7 +205,13 @@ func (s *Store) load(ino uint64) (*body, error) {
 	}
 	b.sealed, b.version, b.have = true, c.version(), c.ranges()
 	whole := b.complete() && st.Size() > 0
-	if st.Size() != b.version.Size || whole && c.Stamp != st.ModTime().UnixNano() {
+	good := st.Size() == b.version.Size && (!whole || c.Stamp == st.ModTime().UnixNano())
+	if good && !s.believes(c.Boot) {
+		if good, err = b.compare(); err != nil {
+			return nil, errors.Join(err, data.Close())
+		}
+	}
+	if !good {
 		if err := data.Close(); err != nil {
 			return nil, err
 		}

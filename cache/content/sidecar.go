@@ -29,6 +29,8 @@ type sidecar struct {
 	Version *version   `json:"version,omitempty"`
 	Ranges  [][2]int64 `json:"ranges,omitempty"`
 	Stamp   int64      `json:"stamp,omitempty"`
+	// Boot is the boot of the machine in which the claims were made, empty if they were synced.
+	Boot string `json:"boot,omitempty"`
 }
 
 // version is graph.Version as it is written.

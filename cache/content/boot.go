@@ -1,0 +1,36 @@
+package content
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+// What a sidecar claims survives the process that wrote it, but a power cut may leave a file of the
+// right size and time whose bytes never reached the disk. So a claim that was not synced names the
+// boot of the machine in which it was made and counts in that boot alone. In another one a whole
+// body is compared with its hash the first time that it is opened, and other claims are forgotten.
+
+// unknownBoot stands where the machine does not tell boots apart.
+const unknownBoot = "unknown"
+
+// believes reports whether the bytes behind a claim made in a boot are surely on the disk.
+func (s *Store) believes(boot string) bool {
+	return boot == "" || boot == s.boot && boot != unknownBoot
+}
+
+// compare makes sure of a clean body whose claims are not believed. It returns false if the bytes
+// are wrong.
+func (b *body) compare() (bool, error) {
+	b.behind = true
+	if !b.complete() || b.version.Hash == "" {
+		b.have = nil
+		return true, nil
+	}
+	sum := graph.NewQuickXor()
+	if _, err := io.Copy(sum, io.NewSectionReader(b.data, 0, b.size.Load())); err != nil {
+		return false, fmt.Errorf("compare body %d: %w", b.ino, err)
+	}
+	return graph.HashOf(sum) == b.version.Hash, nil
+}
