@@ -60,23 +60,25 @@ func (t *task) upload(ctx context.Context) verdict {
 
 // busy waits until nobody has the file open, or it has not been written to for a moment. The
 // kernel tells of the end of an open late, so a program that has just closed its file may seem to
-// have it open still. It reports whether the file is being written to even so.
+// have it open still. It reports whether the file is being written to even so. A file's time alone
+// does not tell that: it can be anything.
 func (t *task) busy(ctx context.Context, body *content.File) (bool, error) {
-	patience := t.p.o.Now().Add(quiet)
-	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
-		now := t.p.o.Now()
-		if t.p.o.Nodes.Held(t.s.Ino) == 0 || now.Sub(body.ModTime()) >= quiet {
-			return false, nil
-		}
-		if !now.Before(patience) {
-			return true, nil
-		}
+	size, mtime := body.Size(), body.ModTime()
+	if age := t.p.o.Now().Sub(mtime); age >= quiet {
+		return false, nil
+	}
+	patience := time.NewTimer(quiet)
+	defer patience.Stop()
+	for pause := 5 * time.Millisecond; t.p.o.Nodes.Held(t.s.Ino) > 0; pause = min(2*pause, 200*time.Millisecond) {
 		select {
 		case <-ctx.Done():
 			return false, ctx.Err()
+		case <-patience.C:
+			return body.Size() != size || !body.ModTime().Equal(mtime), nil
 		case <-time.After(pause):
 		}
 	}
+	return false, nil
 }
 
 // meddled is the verdict on a file that somebody is writing to.

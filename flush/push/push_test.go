@@ -1,0 +1,337 @@
+package push_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+// in runs a test in a bubble, where waiting costs nothing.
+func in(t *testing.T, files map[string]string, f func(t *testing.T, w *simtest.World)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := simtest.New(t, graphtest.Options{}, func(d *graphtest.Drive) {
+			for p, data := range files {
+				put(t, d, p, data)
+			}
+		})
+		f(t, w)
+		for _, v := range w.Server.Violations() {
+			t.Errorf("against the protocol: %s", v)
+		}
+		if n := w.Server.OpenSessions(); n > 0 {
+			t.Errorf("%d upload sessions are left open", n)
+		}
+	})
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func put(t *testing.T, d *graphtest.Drive, path, data string) {
+	t.Helper()
+	_, err := d.Put(path, []byte(data))
+	must(t, err)
+}
+
+// once calls f when the n-th request that fits passes: before it, or after it was answered.
+func once(w *simtest.World, method string, n int, after bool, f func()) {
+	var mu sync.Mutex
+	seen := 0
+	w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+		mu.Lock()
+		if r.Method == method {
+			seen++
+		}
+		now := r.Method == method && seen == n
+		mu.Unlock()
+		if now && !after {
+			f()
+		}
+		answer, err := under.RoundTrip(r)
+		if now && after {
+			f()
+		}
+		return answer, err
+	})
+}
+
+func TestAWriterWhoMeetsAnUploadGoesOnAtOnce(t *testing.T) {
+	for _, after := range []bool{false, true} { // the last fragment has not, or has, got through
+		for _, base := range []map[string]string{nil, {"/a.bin": "old"}} {
+			t.Run(fmt.Sprintf("after %v, based %v", after, base != nil), func(t *testing.T) {
+				in(t, base, func(t *testing.T, w *simtest.World) {
+					must(t, w.Write("/a.bin", simtest.Data("first", 900<<10)))
+					var wrote error
+					once(w, http.MethodPut, 3, after, func() { wrote = w.Write("/a.bin", simtest.Data("second", 500<<10)) })
+					r := w.Flush()
+					must(t, wrote)
+					if r.Left != 1 || r.Conflicts > 0 || r.Busy+r.Sent == 0 {
+						t.Errorf("flush: %+v", r)
+					}
+					w.Between(nil)
+					if r := w.Flush(); r.Sent != 1 || r.Conflicts > 0 {
+						t.Errorf("second flush: %+v", r)
+					}
+					if n := len(w.There()); n != 1 {
+						t.Errorf("there: %d files", n)
+					}
+					w.Equal()
+					w.Quiet()
+				})
+			})
+		}
+	}
+}
+
+func TestAFileThatIsBeingWrittenIsBusy(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		f, err := w.OpenFile("/log.txt", true)
+		must(t, err)
+		must(t, f.Write([]byte("line")))
+		stop := make(chan struct{})
+		var writing sync.WaitGroup
+		writing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Millisecond):
+					_ = f.Write([]byte("another line"))
+				}
+			}
+		})
+		r := w.Flush()
+		close(stop)
+		writing.Wait()
+		if r.Busy != 1 || r.Sent != 0 || r.Left != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		must(t, f.Close())
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+	})
+}
+
+func TestAnOpenFileThatIsQuietIsSent(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		f, err := w.OpenFile("/log.txt", true)
+		must(t, err)
+		must(t, f.Write([]byte("line")))
+		if r := w.Flush(); r.Sent != 1 || r.Busy != 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		must(t, f.Write([]byte("more")), f.Close())
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestTheSameBytesAreNotSent(t *testing.T) {
+	in(t, map[string]string{"/a.txt": "same", "/b.txt": "same"}, func(t *testing.T, w *simtest.World) {
+		at := time.Date(1999, 5, 5, 5, 5, 5, 0, time.UTC)
+		n, err := w.Store.Tree().Get(w.Ino("/b.txt"))
+		must(t, err)
+		must(t,
+			w.Write("/a.txt", []byte("same")), w.Touch("/a.txt", at),
+			w.Write("/b.txt", []byte("same")), w.Touch("/b.txt", n.Mtime),
+		)
+		w.Server.ResetCounts()
+		w.Flush()
+		c := w.Server.Counts()
+		if c.BytesUp != 0 || c.Of(graphtest.OpUpdate) != 1 || c.Writes != 1 {
+			t.Errorf("counts: %+v", c)
+		}
+		i, err := w.Far.Stat("/a.txt")
+		must(t, err)
+		if !i.ModTime.Equal(at) || i.Versions > 2 {
+			t.Errorf("there: %+v", i)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAnETagThatCountsOnIsNoConflict(t *testing.T) {
+	files := map[string]string{"/move.txt": "1", "/gone.txt": "2", "/edit.txt": "3", "/time.txt": "4"}
+	in(t, files, func(t *testing.T, w *simtest.World) {
+		must(t,
+			w.Move("/move.txt", "/moved.txt"), w.Remove("/gone.txt"), w.Write("/edit.txt", []byte("33")),
+			w.Touch("/time.txt", time.Date(1999, 5, 5, 5, 5, 5, 0, time.UTC)),
+		)
+		w.Server.SetFeedLag(time.Hour) // the refresh before the flush does not see what follows
+		for p := range files {
+			must(t, w.Far.Share(p, "bob@contoso.example", "read"))
+		}
+		if r := w.Flush(); r.Sent != 4 || r.Conflicts > 0 || r.Left > 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Server.SetFeedLag(0)
+		time.Sleep(2 * time.Hour)
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAChangeThatTheFeedHasNotToldYetIsNotOverwritten(t *testing.T) {
+	files := map[string]string{"/edit.txt": "base", "/gone.txt": "base", "/move.txt": "base"}
+	in(t, files, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/edit.txt", []byte("mine")), w.Remove("/gone.txt"), w.Move("/move.txt", "/moved.txt"), w.Write("/new.txt", []byte("mine")))
+		w.Server.SetFeedLag(time.Minute)
+		for _, p := range []string{"/edit.txt", "/gone.txt", "/move.txt", "/new.txt"} {
+			put(t, w.Far, p, "theirs")
+		}
+		w.Flush()
+		time.Sleep(2 * time.Minute)
+		w.Server.SetFeedLag(0)
+		w.Flush()
+		w.Flush()
+		there := w.There()
+		theirs, mine := 0, 0
+		for _, data := range there {
+			theirs += strings.Count(data, "theirs")
+			mine += strings.Count(data, "mine")
+		}
+		if theirs != 4 || mine != 2 {
+			t.Errorf("there: %v", there)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAFullDriveStopsUploadsAndNothingElse(t *testing.T) {
+	in(t, map[string]string{"/gone.txt": strings.Repeat("x", 1000), "/move.txt": "m"}, func(t *testing.T, w *simtest.World) {
+		w.Far.SetQuota(2000)
+		must(t, w.Move("/move.txt", "/moved.txt"), w.Remove("/gone.txt"), w.Mkdir("/d"))
+		for i := range 6 {
+			must(t, w.Write(fmt.Sprintf("/d/%d.txt", i), simtest.Data("x", 3000)))
+		}
+		w.Options.Parallel = 1
+		w.Use(w.Near)
+		r := w.Flush()
+		if r.Sent != 3 || r.Left != 6 || r.Deferred != 6 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Far.SetQuota(1 << 30)
+		if r := w.Flush(); r.Sent != 6 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestANewFolderMeetsOneOfThatName(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Mkdir("/d"), w.Write("/d/mine.txt", []byte("mine")), w.Write("/d/both.txt", []byte("both")))
+		w.Server.SetFeedLag(time.Minute)
+		put(t, w.Far, "/d/theirs.txt", "theirs")
+		put(t, w.Far, "/d/both.txt", "both")
+		if r := w.Flush(); r.Conflicts > 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		time.Sleep(2 * time.Minute)
+		w.Server.SetFeedLag(0)
+		w.Flush()
+		if n := len(w.There()); n != 4 {
+			t.Errorf("there: %v", w.There())
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestBytesOfADeletedFileThatIsStillOpenAreFetchedFirst(t *testing.T) {
+	in(t, map[string]string{"/a.txt": "wanted"}, func(t *testing.T, w *simtest.World) {
+		f, err := w.OpenFile("/a.txt", false)
+		must(t, err)
+		must(t, w.Remove("/a.txt"))
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		data, err := f.Read()
+		if err != nil || string(data) != "wanted" {
+			t.Errorf("read %q, %v", data, err)
+		}
+		must(t, f.Close())
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAFileInTheTrashOfThisMachineKeepsItsBytes(t *testing.T) {
+	in(t, map[string]string{"/a.txt": "wanted", "/d/b.txt": "wanted too"}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Mkdir("/.Trashes"), w.Move("/a.txt", "/.Trashes/a.txt"), w.Move("/d", "/.Trashes/d"))
+		if r := w.Flush(); r.Left != 0 || r.Deferred > 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		if n := len(w.There()); n != 0 {
+			t.Errorf("there: %v", w.There())
+		}
+		for p, want := range map[string]string{"/.Trashes/a.txt": "wanted", "/.Trashes/d/b.txt": "wanted too"} {
+			if data, err := w.Read(p); err != nil || string(data) != want {
+				t.Errorf("%s: %q, %v", p, data, err)
+			}
+		}
+		w.Quiet()
+	})
+}
+
+func TestAnUploadThatTheNetworkBrokeGoesOnWhereItWas(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", simtest.Data("abc", 8*320<<10)))
+		once(w, http.MethodPut, 6, true, func() { w.Server.SetOffline(true) })
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); err == nil {
+			t.Error("the flush did not mind")
+		}
+		w.Between(nil)
+		w.Server.SetOffline(false)
+		w.Server.ResetCounts()
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		if up := w.Server.Counts().BytesUp; up > 3*320<<10 {
+			t.Errorf("%d bytes sent again", up)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestASessionOfBytesThatChangedIsGivenUp(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", simtest.Data("abc", 8*320<<10)))
+		once(w, http.MethodPut, 6, true, func() { w.Server.SetOffline(true) })
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); err == nil {
+			t.Error("the flush did not mind")
+		}
+		w.Between(nil)
+		w.Server.SetOffline(false)
+		must(t, w.Write("/a.bin", simtest.Data("xyz", 5*320<<10)))
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
