@@ -191,3 +191,23 @@ func TestOfficeFilesAreRewritten(t *testing.T) {
 		equal(t, "plain text stays", c.want(200, "GET", "/me/drive/items/"+b.at("id"), nil).at("eTag"), b.at("eTag"))
 	})
 }
+
+func TestTheFeedTellsTheLatestStateOnce(t *testing.T) {
+	c := start(t, graphtest.Options{FeedPage: 1})
+	_, _, link := c.follow("/me/drive/root/delta")
+	c.put("/a.txt", "1")
+	c.put("/b.txt", "1")
+	f := c.put("/a.txt", "22")
+	seen := 0
+	for link != "" {
+		a := c.want(200, "GET", link, nil)
+		for _, x := range a.list() {
+			if x["id"] == f.ID {
+				seen++
+				equal(t, "tag", fmt.Sprint(x["eTag"]), f.ETag)
+			}
+		}
+		link = a.at("@odata.nextLink")
+	}
+	equal(t, "entries", seen, 1)
+}

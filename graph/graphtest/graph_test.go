@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duskfs/duskfs/graph/graphtest"
@@ -284,4 +285,36 @@ func TestBatches(t *testing.T) {
 	c.want(400, "POST", "/$batch", m{"requests": many})
 	c.want(400, "POST", "/$batch", m{"requests": []m{many[0], many[0]}})
 	c.noViolations()
+}
+
+func TestFolderSizesFollowTheirFiles(t *testing.T) {
+	c := start(t, graphtest.Options{})
+	size := func() string { t.Helper(); return c.want(200, "GET", "/me/drive/root", nil).at("size") }
+	c.put("/a/b/f.txt", "12345")
+	c.put("/a/b/f.txt", "12")
+	equal(t, "replaced", size(), "2")
+	if _, err := c.s.Drive("").Move("/a/b", "/b"); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "moved", size(), "2")
+	equal(t, "left", c.want(200, "GET", "/me/drive/root:/a", nil).at("size"), "0")
+}
+
+func TestDownloadAddressesExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, graphtest.Options{DownloadLife: time.Minute})
+		f := c.put("/a.txt", "x")
+		loc := c.want(302, "GET", "/me/drive/items/"+f.ID+"/content", nil).header.Get("Location")
+		time.Sleep(59 * time.Second)
+		c.want(200, "GET", loc, nil)
+		time.Sleep(time.Second)
+		c.want(401, "GET", loc, nil)
+		c.put("/a.txt", "newer")
+		loc = c.want(302, "GET", "/me/drive/items/"+f.ID+"/content", nil).header.Get("Location")
+		equal(t, "current bytes", string(c.want(200, "GET", loc, nil).raw), "newer")
+		if err := c.s.Drive("").Delete("/a.txt"); err != nil {
+			t.Fatal(err)
+		}
+		c.want(404, "GET", loc, nil)
+	})
 }
