@@ -1,6 +1,9 @@
 package cli
 
 import (
+	"fmt"
+	"sync/atomic"
+
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -16,7 +19,7 @@ type bars struct {
 
 type bar struct {
 	*mpb.Bar
-	last flush.Progress
+	phase atomic.Value // string; read by whoever draws
 }
 
 func (a *app) newBars() *bars {
@@ -34,13 +37,14 @@ func (b *bars) show(p flush.Progress) {
 	d := b.one[p.Drive]
 	if d == nil {
 		d = &bar{}
-		d.Bar = b.all.AddBar(1,
+		d.phase.Store(p.Phase)
+		d.Bar = b.all.AddBar(0, // a total that is known at first could not be changed
 			mpb.BarRemoveOnComplete(),
 			mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return p.Name + " " })),
-			mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string { return " " + d.last.Phase })))
+			mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string { return fmt.Sprint(" ", d.phase.Load()) })))
 		b.one[p.Drive] = d
 	}
-	d.last = p
+	d.phase.Store(p.Phase)
 	// A step counts like 16 KiB, so that many small changes move the bar as well.
 	const step = 16 << 10
 	d.SetTotal(max(p.Bytes+int64(p.Steps)*step, 1), false)
