@@ -67,7 +67,8 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 	d.drive = d.server.Me().Drive()
 	d.say("%s, with a certificate authority of its own", d.server.GraphURL())
 
-	end, err := d.startDaemon(base)
+	state := filepath.Join(base, "state")
+	end, err := d.startDaemon(base, state)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	if keep {
-		d.keep()
+		d.keep(state)
 	}
 	d.step("Unmount")
 	err, end = end(), nil
@@ -106,10 +107,10 @@ func (d *demo) day() error {
 }
 
 // startDaemon signs in and mounts. The function returned unmounts and waits.
-func (d *demo) startDaemon(base string) (end func() error, err error) {
+func (d *demo) startDaemon(base, state string) (end func() error, err error) {
 	d.step("Sign in through MSAL over TLS, and mount")
 	cfg, err := config.Load(config.Sources{
-		Environ: append(d.server.Env(), "HOME="+base, "XDG_CONFIG_HOME="+base, "DUSKFS_STATE_DIR="+filepath.Join(base, "state")),
+		Environ: append(d.server.Env(), "HOME="+base, "XDG_CONFIG_HOME="+base, "DUSKFS_STATE_DIR="+state),
 		Flags: map[string]config.Flag{
 			"drives": {Value: "me", Name: "demo"}, "mountpoint": {Value: d.mount, Name: "demo"}, "log.level": {Value: "warn", Name: "demo"},
 		},
@@ -150,14 +151,12 @@ func (d *demo) startDaemon(base string) (end func() error, err error) {
 }
 
 // keep waits for Ctrl-C.
-func (d *demo) keep() {
+func (d *demo) keep(stateDir string) {
 	d.step("Yours to play with, until Ctrl-C")
 	d.say("the folder: %s", d.mount)
+	d.say("commands, in another terminal: duskfs status --state-dir %s", stateDir)
 	d.say("the other side, as a colleague sees it: curl -k '%s/_emulator/tree'", d.server.GraphURL())
 	<-d.ctx.Done()
-	if _, err := d.daemon.Flush(context.WithoutCancel(d.ctx), control.FlushRequest{}, nil); err != nil {
-		d.say("your changes could not all be sent: %v", err)
-	}
 }
 
 // haveFUSE says what to install where there is no FUSE.
