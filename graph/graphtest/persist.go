@@ -13,6 +13,7 @@ import (
 // The state folder holds one JSON document, bodies, and the CA. Changes since the last clean stop
 // are lost with a crash; the emulator stands in for a service, not for a disk.
 type savedState struct {
+	Seed    uint64 // ids follow from it, so it outlives Options.Seed
 	Key     []byte
 	Users   []savedUser
 	Sites   []savedSite
@@ -162,7 +163,7 @@ func (s *Server) save() error {
 		u.draft.discard()
 		delete(s.sessions, key)
 	}
-	st := savedState{Key: s.key, Refresh: map[string]savedGrant{}}
+	st := savedState{Seed: s.opts.Seed, Key: s.key, Refresh: map[string]savedGrant{}}
 	for _, u := range s.users {
 		st.Users = append(st.Users, savedUser{u.ID, u.UPN, u.Name})
 	}
@@ -264,7 +265,7 @@ func (s *Server) load() (bool, error) {
 	if err := json.NewDecoder(bufio.NewReaderSize(f, 1<<20)).Decode(&st); err != nil {
 		return false, fmt.Errorf("load %s: %w", s.stateFile(), err)
 	}
-	s.key = st.Key
+	s.key, s.opts.Seed = st.Key, st.Seed
 	for _, u := range st.Users {
 		s.users = append(s.users, &User{ID: u.ID, UPN: u.UPN, Name: u.Name})
 	}

@@ -38,7 +38,8 @@ type Options struct {
 	// Dir is a state folder: bodies, the tree, the CA and its key live there and survive a clean
 	// stop. Empty keeps all in memory (the CA file then lies in a temporary folder until Close).
 	Dir string
-	// Seed makes ids, generated content and the order of a shuffled feed. Same seed, same world.
+	// Seed makes ids, generated content and the order of a shuffled feed. Same seed, same world. A
+	// state folder keeps the seed it was made with.
 	Seed uint64
 	// Personal gives Me a drive of the personal form.
 	Personal bool
@@ -84,8 +85,8 @@ type Options struct {
 	UnitsPerMinute int
 	// Quirks are the oddities in force. SetQuirks changes them.
 	Quirks Quirks
-	// Hosts are more host names for the certificate, such as graph.microsoft.com, for clients
-	// that are sent here by the resolver.
+	// Hosts are more host names for the certificate. It has graph.microsoft.com and
+	// login.microsoftonline.com anyway, for clients that a proxy or the resolver sends here.
 	Hosts []string
 }
 

@@ -41,7 +41,7 @@ func loadAuthority(certFile, keyFile string, hosts []string) (*authority, error)
 	tmpl := template("duskfs emulator")
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
 	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	tmpl.DNSNames = append([]string{"localhost", memGraph, memLogin, memStorage}, hosts...)
+	tmpl.DNSNames = append([]string{"localhost", memGraph, memLogin, memStorage, "graph.microsoft.com", "login.microsoftonline.com"}, hosts...)
 	tmpl.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	for i := byte(2); i < 10; i++ {
 		tmpl.IPAddresses = append(tmpl.IPAddresses, net.IPv4(127, 0, 0, i))
