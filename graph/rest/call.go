@@ -147,6 +147,9 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 		return outcome{err: err, unsent: unsent(err), token: o.token}
 	}
 	o.status, o.header = resp.StatusCode, resp.Header
+	if asked := retryAfter(o.header); asked > 0 && refusesForNow(o.status) {
+		c.gate.close(asked) // at once: everybody else is asked as well, however long the body takes
+	}
 	body := &watchedReader{ReadCloser: resp.Body, w: w, limit: c.opts.StallTimeout}
 	if k.open && resp.StatusCode/100 == 2 {
 		w.rest()

@@ -123,7 +123,20 @@ func TestNotFoundIsNotBelievedAtOnce(t *testing.T) {
 }
 
 func TestThrottlingStopsEverybodyForAsLongAsAsked(t *testing.T) {
-	simply(t, func(w *world) {
+	// Answers take a moment, and a refusal less than work done: where nothing takes any time, any
+	// number of requests may be under way between the service's saying wait and the client's hearing it.
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		inner := o.Transport
+		o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Millisecond)
+			resp, err := inner.RoundTrip(r)
+			time.Sleep(5 * time.Millisecond)
+			if err == nil && resp.StatusCode == http.StatusOK {
+				time.Sleep(5 * time.Millisecond)
+			}
+			return resp, err
+		})
+	}, func(w *world) {
 		for n := range 20 {
 			w.put(fmt.Sprintf("/f%d", n), nil)
 		}
@@ -150,6 +163,28 @@ func TestThrottlingStopsEverybodyForAsLongAsAsked(t *testing.T) {
 		if n := w.Counts().Of(graphtest.OpItem); n != 21 {
 			t.Errorf("%d requests for 20 items and one refusal", n)
 		}
+	})
+}
+
+// A refusal whose body dawdles stops the others all the same, from its head on.
+func TestThrottlingCountsFromTheHeadOfTheAnswer(t *testing.T) {
+	simply(t, func(w *world) {
+		a, b := w.put("/a", nil), w.put("/b", nil)
+		began := time.Now()
+		w.Inject(graphtest.Fault{Op: graphtest.OpItem, Item: string(a.ID), Status: 429, RetryAfter: 900, Scope: "app", Stall: graphtest.Duration(30 * time.Second)})
+		var all sync.WaitGroup
+		for _, id := range []graph.ItemID{a.ID, b.ID} {
+			all.Go(func() {
+				if _, err := w.near.Item(w.ctx(), id); err != nil {
+					t.Error(err)
+				}
+				if time.Since(began) < 900*time.Second {
+					t.Errorf("served after %v", time.Since(began))
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
 	})
 }
 

@@ -70,7 +70,7 @@ func (t *tries) judge(k call, o outcome) verdict {
 		}
 		t.refreshed = true
 		return verdict{what: refresh}
-	case s == http.StatusTooManyRequests, s == 509, s == http.StatusServiceUnavailable && asked > 0:
+	case refusesForNow(s) && (asked > 0 || s != http.StatusServiceUnavailable):
 		// Refused before it was worked on: nothing happened, writes may be repeated too.
 		return t.wait(asked, failure(k, o))
 	case s == http.StatusNotFound && t.missing < k.missing:
@@ -83,6 +83,12 @@ func (t *tries) judge(k call, o outcome) verdict {
 		}
 	}
 	return verdict{err: failure(k, o)}
+}
+
+// refusesForNow tells the answers that ask to come again later. "Unavailable" is one of them only
+// if it says when.
+func refusesForNow(status int) bool {
+	return status == http.StatusTooManyRequests || status == 509 || status == http.StatusServiceUnavailable
 }
 
 func (t *tries) judgeError(k call, o outcome) verdict {
