@@ -228,6 +228,20 @@ func TestADownloadEndsWithItsContext(t *testing.T) {
 	})
 }
 
+func TestAnOpenDownloadHoldsUpNoUpload(t *testing.T) {
+	in(t, graphtest.Options{}, func(o *rest.Options) { o.Concurrency = 1 }, func(w *world) {
+		i := w.put("/f", noise(1000, 1))
+		r, err := w.near.Content(w.ctx(), i.ID, i.Version(), 0, 1000)
+		must(t, err)
+		defer r.Close()
+		ctx, stop := context.WithTimeout(w.ctx(), time.Minute)
+		defer stop()
+		if _, err := w.near.Upload(ctx, upload(graph.Upload{Parent: i.Parent, Name: "g"}, []byte("x"))); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPlacesAreGivenBack(t *testing.T) {
 	in(t, graphtest.Options{}, func(o *rest.Options) { o.Concurrency = 1 }, func(w *world) {
 		i := w.put("/f", noise(1000, 1))

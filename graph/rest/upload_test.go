@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // upload completes an upload of some bytes.
@@ -263,6 +265,25 @@ func TestAnUploadTellsHowFarItIs(t *testing.T) {
 		if !slices.Equal(told, []int64{fragment, 2 * fragment, 2*fragment + 5}) {
 			t.Errorf("told %v", told)
 		}
+	})
+}
+
+func TestAPutAfterTheLastLookOverwritesNobody(t *testing.T) {
+	before := func() {}
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		inner := o.Transport
+		o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				before()
+			}
+			return inner.RoundTrip(r)
+		})
+	}, func(w *world) {
+		i := w.put("/f", []byte("before"))
+		before = func() { w.put("/f", []byte("theirs")) }
+		_, err := w.near.Upload(w.ctx(), upload(graph.Upload{ID: i.ID, Base: i.Version()}, nil))
+		wants(t, err, graph.Changed)
+		w.holds("/f", []byte("theirs"))
 	})
 }
 
