@@ -246,11 +246,32 @@ func (f *flight) count(done push.Result, final bool) {
 	}
 }
 
+// maxSteps is how many steps a receipt lists. It is one row of the store.
+const maxSteps = 1000
+
+// brief shortens a list of steps: what was not simply sent is what people look for.
+func brief(steps []cache.ReceiptStep) []cache.ReceiptStep {
+	drop := len(steps) - maxSteps
+	if drop <= 0 {
+		return steps
+	}
+	kept := make([]cache.ReceiptStep, 0, maxSteps)
+	for _, s := range steps {
+		if drop > 0 && s.Outcome == string(push.Sent) {
+			drop--
+		} else if len(kept) < maxSteps {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}
+
 // close writes the receipt of a flush that ended with err.
 func (f *flight) close(err error) error {
 	if len(f.receipt.Steps) > 0 {
 		f.receipt.Ended, f.receipt.Sent, f.receipt.Bytes = f.o.Now(), f.res.Sent, f.res.Bytes
 		f.receipt.Deferred = f.res.Deferred
+		f.receipt.Steps = brief(f.receipt.Steps)
 		if err != nil {
 			f.receipt.Error = err.Error()
 		}

@@ -108,7 +108,7 @@ type DriveResult struct {
 	// Plan is what would be sent; only in a dry run.
 	Plan *plan.Summary `json:"plan,omitempty"`
 	// Receipt is the record that the store keeps of this flush; nil in a dry run and if there was
-	// nothing to send.
+	// nothing to send. Of very many steps it lists those that were not simply sent, and the last.
 	Receipt *cache.Receipt `json:"receipt,omitempty"`
 
 	Sent      int   `json:"sent"`  // steps carried out

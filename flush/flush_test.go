@@ -71,6 +71,10 @@ func TestAFlushSendsEverythingAndASecondNothing(t *testing.T) {
 		}
 		w.Equal()
 		w.Quiet()
+		last := w.Engine.Status().Drives[0].LastFlush
+		if last == nil || last.Sent != 9 || last.Bytes != r.Bytes || len(last.Steps) != 9 || last.Error != "" {
+			t.Errorf("receipt: %+v", last)
+		}
 	})
 }
 
@@ -256,6 +260,25 @@ func TestAFolderWithSomethingUnseenIsNotDeleted(t *testing.T) {
 			t.Errorf("a colleague's new file is lost; there: %v", w.There())
 		}
 		w.Quiet()
+	})
+}
+
+func TestAReceiptOfVeryManyStepsListsWhatWasNotSent(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/locked.docx", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Far.Lock("/locked.docx", 0), w.Write("/locked.docx", []byte("mine")))
+		for i := range 1100 {
+			must(t, w.Mkdir(fmt.Sprintf("/%d", i)))
+		}
+		r := w.Flush()
+		if r.Sent != 1100 || r.Deferred != 1 || r.Receipt.Sent != 1100 || len(r.Receipt.Steps) != 1000 {
+			t.Errorf("flush: sent %d, deferred %d, %d steps", r.Sent, r.Deferred, len(r.Receipt.Steps))
+		}
+		for _, s := range r.Receipt.Steps {
+			if s.Outcome == "deferred" && s.Path == "/locked.docx" {
+				return
+			}
+		}
+		t.Error("the receipt does not tell of what was deferred")
 	})
 }
 
