@@ -24,23 +24,16 @@ func (c *cycle) receive(ctx context.Context) error {
 		c.result.Full = true
 		return nil // received by an earlier Run, not compared yet
 	}
-	if err := c.begin(ctx, feed); err != nil {
+	if err := c.begin(ctx, &feed); err != nil {
 		return err
 	}
-	for restarts := 0; ; {
-		feed, err := c.inbox.Feed()
-		if err != nil {
-			return err
-		}
+	for restarts := 0; !feed.Complete; {
 		c.result.Full = feed.Full
-		if feed.Complete {
-			return nil
-		}
 		page, err := c.o.Service.Delta(ctx, feed.Link)
 		if errors.Is(err, graph.Restart) && restarts < restartsMax {
 			restarts++
 			c.o.Logger.Info("the change feed starts anew", "drive", c.o.Drive)
-			if err := c.inbox.Begin(true, c.o.Now()); err != nil {
+			if err := c.enumerate(&feed); err != nil {
 				return err
 			}
 			continue
@@ -51,37 +44,53 @@ func (c *cycle) receive(ctx context.Context) error {
 		if page.Next == feed.Link && !page.Done {
 			return &graph.Error{Op: "delta", Kind: graph.Failed, Message: "the change feed does not go on"}
 		}
-		if err := c.inbox.Receive(page); err != nil {
-			return err
+		if len(page.Items) > 0 || page.Next != feed.Link || !c.quiet {
+			if err := c.inbox.Receive(page); err != nil {
+				return err
+			}
+			c.quiet = false
 		}
+		feed.Link, feed.Complete = page.Next, page.Done
 		c.result.Received += len(page.Items)
 		if c.o.Progress != nil {
 			c.o.Progress(c.result.Received)
 		}
 	}
+	return nil
 }
 
-// begin starts a series of pages, unless one is under way.
-func (c *cycle) begin(ctx context.Context, feed cache.Feed) error {
-	now := c.o.Now()
-	switch {
-	case feed.Link == graph.Start && feed.Began.IsZero() && c.o.FollowOnly:
+// begin starts a series of pages, unless one is under way: an incomplete feed is what is left to
+// receive.
+func (c *cycle) begin(ctx context.Context, feed *cache.Feed) error {
+	switch never := feed.Link == graph.Start && feed.Began.IsZero(); {
+	case never && c.o.FollowOnly:
 		page, err := c.o.Service.Delta(ctx, graph.Latest)
 		if err != nil {
 			return err
 		}
-		if err := c.inbox.Begin(false, now); err != nil {
+		if err := c.inbox.Begin(false, c.o.Now()); err != nil {
 			return err
 		}
+		feed.Link, feed.Complete = page.Next, page.Done
 		return c.inbox.Receive(page)
-	case feed.Link == graph.Start && feed.Began.IsZero():
-		return c.inbox.Begin(true, now)
-	case !feed.Complete:
-		return nil
-	case c.due(feed):
-		return c.inbox.Begin(true, now)
+	case never, feed.Complete && c.due(*feed):
+		return c.enumerate(feed)
 	}
-	return c.inbox.Begin(false, now)
+	// What follows a complete series needs no beginning. As long as nothing comes, nothing is
+	// written: most runs are such.
+	c.quiet, feed.Complete = feed.Complete, false
+	return nil
+}
+
+// enumerate starts a series that brings everything.
+func (c *cycle) enumerate(feed *cache.Feed) error {
+	if err := c.inbox.Begin(true, c.o.Now()); err != nil {
+		return err
+	}
+	c.quiet = false
+	var err error
+	*feed, err = c.inbox.Feed()
+	return err
 }
 
 // due tells whether it is time to compare everything.

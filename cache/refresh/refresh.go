@@ -116,4 +116,6 @@ type cycle struct {
 	// those that were asked for already.
 	holders []graph.ItemID
 	probed  map[graph.ItemID]bool
+	// quiet: the feed in the store is complete, and nothing has come since.
+	quiet bool
 }
