@@ -33,15 +33,21 @@ const (
 type fetch struct {
 	cancel context.CancelFunc
 	// All below is guarded by the body's mu.
+	off      int64 // where it began
 	pos, end int64 // what is still to come; end shrinks when somebody starts a fetch further on
 	waiters  int
+	followed bool // the fetch of what comes after it was considered
 	dead     bool // nobody wants it any more
 	done     bool
 	err      error
 }
 
 // readAhead notices readers that go on where they stopped.
-type readAhead struct{ next, window int64 }
+type readAhead struct {
+	next   int64 // where the last window ended
+	window int64
+	asked  int64 // where the last one who waited began
+}
 
 // size returns how much to fetch for a reader that misses off.
 func (r *readAhead) size(off int64) int64 {
@@ -77,6 +83,7 @@ func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error {
 			b.mu.Unlock()
 			return err
 		}
+		b.ahead.asked = want.off
 		x, err := b.join(ctx, src, want)
 		if err != nil {
 			b.mu.Unlock()
@@ -170,7 +177,7 @@ func (b *body) start(ctx context.Context, src Source, want span) (*fetch, error)
 	b.ahead.next = s.end
 
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	x := &fetch{cancel: cancel, pos: s.off, end: s.end}
+	x := &fetch{cancel: cancel, off: s.off, pos: s.off, end: s.end}
 	b.store.mu.Lock()
 	if b.store.closed {
 		b.store.mu.Unlock()
@@ -264,6 +271,7 @@ func (b *body) bring(ctx context.Context, x *fetch, src Source, era int, s span)
 				return ferr
 			}
 			pos += int64(n)
+			b.follow(ctx, x, src)
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return failed(fmt.Sprintf("the service sent %d of %d bytes", pos-s.off, s.end-s.off), err)
@@ -272,6 +280,30 @@ func (b *body) bring(ctx context.Context, x *fetch, src Source, era int, s span)
 			return err
 		}
 	}
+}
+
+// follow starts the fetch of the next window while the second half of this one comes, for a reader
+// who keeps up: otherwise the line would lie idle between two requests. It goes one window ahead,
+// and no further unless the reader comes after.
+func (b *body) follow(ctx context.Context, x *fetch, src Source) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if x.followed || x.dead || b.files == 0 || x.pos-x.off < (x.end-x.off)/2 {
+		return
+	}
+	x.followed = true
+	keepsUp := b.ahead.window > windowMin && b.ahead.next == x.end && x.off < b.ahead.asked && b.ahead.asked < x.end
+	want, missing := b.missing(x.end, 1)
+	if !keepsUp || !missing || want.off != x.end {
+		return
+	}
+	for _, o := range b.fetches {
+		if !o.dead && o.pos <= want.off && want.off < o.end {
+			return
+		}
+	}
+	// It is a guess: where there is no room for it, the reader will ask and be told.
+	_, _ = b.start(ctx, src, want)
 }
 
 // ended reports whether a reader has no more bytes.

@@ -67,6 +67,40 @@ func TestAReaderThatGoesOnAsksLessOften(t *testing.T) {
 	}
 }
 
+func TestTheNextWindowComesWhileAReaderIsInThisOne(t *testing.T) {
+	r := &remote{bytes: random(16 << 20)}
+	f := version(t, open(t, t.TempDir()), 1, r)
+	requests := make(chan int64, 10)
+	more := make(chan struct{})
+	src := func(ctx context.Context, off, n int64) (io.ReadCloser, error) {
+		requests <- off
+		half := off + n/2
+		return io.NopCloser(io.MultiReader(bytes.NewReader(r.bytes[off:half]), gated(more, bytes.NewReader(r.bytes[half:off+n])))), nil
+	}
+	hydrate := func(off int64) {
+		t.Helper()
+		ok(t, f.Hydrate(t.Context(), src, off, 128<<10))
+	}
+	hydrate(0)
+	if off := <-requests; off != 0 {
+		t.Fatalf("asked for %d", off)
+	}
+	close(more)
+	more = make(chan struct{})
+	hydrate(1<<20 - 128<<10)
+	hydrate(1 << 20) // the second window, of 2 MiB: from here on somebody reads on
+	if off := <-requests; off != 1<<20 {
+		t.Fatalf("asked for %d", off)
+	}
+	waits := make(chan error, 1)
+	go func() { waits <- f.Hydrate(t.Context(), src, 2<<20, 128<<10) }() // in its second half
+	close(more)
+	ok(t, <-waits)
+	if off := <-requests; off != 3<<20 {
+		t.Fatalf("asked for %d", off)
+	}
+}
+
 func TestTheFirstBytesDoNotWaitForTheLast(t *testing.T) {
 	r := &remote{bytes: random(1 << 20)}
 	f := version(t, open(t, t.TempDir()), 1, r)

@@ -82,7 +82,7 @@ func (s *Store) Version(ino uint64, v graph.Version, mtime time.Time) (*File, er
 	if b.local {
 		return nil, errors.Join(ErrLocal, b.data.Close())
 	}
-	if !b.version.Same(v) {
+	if !b.is(v) {
 		err := errors.Join(b.data.Close(), removeFiles(b.path))
 		if err != nil {
 			return nil, err
@@ -147,6 +147,9 @@ func (s *Store) Local(ino uint64) (*File, error) {
 	return newFile(b), nil
 }
 
+// is reports whether the body's bytes are those that v names.
+func (b *body) is(v graph.Version) bool { return b.version.Same(v) && b.version.Size == v.Size }
+
 // retarget makes an open body serve v if that names the bytes that it has. ErrLocal if it is local
 // work.
 func (b *body) retarget(v graph.Version, mtime time.Time) (bool, error) {
@@ -155,7 +158,7 @@ func (b *body) retarget(v graph.Version, mtime time.Time) (bool, error) {
 	if b.local {
 		return false, ErrLocal
 	}
-	if !b.version.Same(v) {
+	if !b.is(v) {
 		return false, nil
 	}
 	b.behind = b.behind || b.version != v

@@ -2,6 +2,7 @@ package refresh
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/duskfs/duskfs/cache"
@@ -60,12 +61,90 @@ func (r *Refresher) list(ctx context.Context, folder cache.Ino) error {
 	case n.Base == nil:
 		return fmt.Errorf("folder %s is not on the remote and not listed: %w", n.Name, cache.ErrUnlisted)
 	}
-	var items []graph.Item
-	for item, err := range r.o.Service.Children(ctx, n.Base.Item) {
-		if err != nil {
-			return err
-		}
-		items = append(items, item)
+	items, err := r.children(ctx, n.Base.Item)
+	if err != nil {
+		return err
 	}
 	return r.inbox.List(folder, items)
 }
+
+func (r *Refresher) children(ctx context.Context, folder graph.ItemID) ([]graph.Item, error) {
+	var items []graph.Item
+	for item, err := range r.o.Service.Children(ctx, folder) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// relist reads every folder again whose content is known, and asks for what is not there any more.
+func (c *cycle) relist(ctx context.Context) error {
+	d, err := c.store.Drive(c.o.Drive)
+	if err != nil {
+		return err
+	}
+	for folders := []cache.Ino{d.Root}; len(folders) > 0; {
+		ino := folders[len(folders)-1]
+		folders = folders[:len(folders)-1]
+		below, err := c.relistOne(ctx, ino)
+		if err != nil && !errors.Is(err, cache.ErrNotExist) && !errors.Is(err, cache.ErrStale) {
+			return err // what was removed meanwhile needs no listing
+		}
+		folders = append(folders, below...)
+	}
+	return nil
+}
+
+// relistOne returns the folders in a folder whose content is known.
+func (c *cycle) relistOne(ctx context.Context, folder cache.Ino) ([]cache.Ino, error) {
+	n, err := c.store.Tree().Get(folder)
+	if err != nil || n.Listing == cache.Unlisted || n.Base == nil {
+		return nil, err
+	}
+	items, err := c.children(ctx, n.Base.Item)
+	if errors.Is(err, graph.NotExist) {
+		return nil, nil // its own folder's listing lacks it
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.inbox.List(folder, items); err != nil {
+		return nil, err
+	}
+	listed := make(map[graph.ItemID]bool, len(items))
+	for _, i := range items {
+		listed[i.ID] = true
+	}
+	var below []cache.Ino
+	var missing []graph.ItemID
+	for after := cache.Ino(0); ; {
+		nodes, err := c.store.Tree().List(folder, after, listPart)
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range nodes {
+			after = child.Ino
+			if child.Base != nil && !listed[child.Base.Item] {
+				missing = append(missing, child.Base.Item)
+			} else if child.Dir {
+				below = append(below, child.Ino)
+			}
+		}
+		if len(nodes) < listPart {
+			break
+		}
+	}
+	if len(missing) == 0 {
+		return below, nil
+	}
+	gone, err := c.ask(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	return below, c.put(gone)
+}
+
+// listPart is how many nodes of a folder are read at a time.
+const listPart = 1000

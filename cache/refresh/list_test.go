@@ -70,6 +70,25 @@ func TestWhatWasListedIsFollowed(t *testing.T) {
 	}
 }
 
+func TestAFollowedLibraryWhoseFeedStartsAnewIsListedAgain(t *testing.T) {
+	w := library(t)
+	w.ok(w.r.List(t.Context(), w.drive.Root))
+	w.ok(w.r.List(t.Context(), w.node("docs").Ino))
+	w.there.write("A", "newer")
+	w.there.file("B", "D", "b.txt", "beta")
+	w.there.remove("S")
+	w.there.forgot = true
+	w.there.starts, w.there.lists = 0, 0
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "newer", "docs/b.txt": "beta"})
+	if w.there.starts != 0 || w.there.lists != 2 {
+		t.Fatalf("%d enumerations, %d listings", w.there.starts, w.there.lists)
+	}
+	w.there.write("A", "newest")
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "newest", "docs/b.txt": "beta"})
+}
+
 func TestListingsOfOneFolderAreShared(t *testing.T) {
 	w := library(t)
 	inside, goOn := make(chan struct{}, 1), make(chan struct{})

@@ -33,7 +33,7 @@ func (c *cycle) receive(ctx context.Context) error {
 		if errors.Is(err, graph.Restart) && restarts < restartsMax {
 			restarts++
 			c.o.Logger.Info("the change feed starts anew", "drive", c.o.Drive)
-			if err := c.enumerate(&feed); err != nil {
+			if err := c.restart(ctx, &feed); err != nil {
 				return err
 			}
 			continue
@@ -68,11 +68,7 @@ func (c *cycle) begin(ctx context.Context, feed *cache.Feed) error {
 		if err != nil {
 			return err
 		}
-		if err := c.inbox.Begin(false, c.o.Now()); err != nil {
-			return err
-		}
-		feed.Link, feed.Complete = page.Next, page.Done
-		return c.inbox.Receive(page)
+		return c.followFrom(page, feed)
 	case never, feed.Complete && c.due(*feed):
 		return c.enumerate(feed)
 	}
@@ -80,6 +76,35 @@ func (c *cycle) begin(ctx context.Context, feed *cache.Feed) error {
 	// written: most runs are such.
 	c.quiet, feed.Complete = feed.Complete, false
 	return nil
+}
+
+// followFrom makes a page the place from which changes are followed.
+func (c *cycle) followFrom(page graph.Page, feed *cache.Feed) error {
+	if err := c.inbox.Begin(false, c.o.Now()); err != nil {
+		return err
+	}
+	if err := c.inbox.Receive(page); err != nil {
+		return err
+	}
+	feed.Link, feed.Complete, feed.Full = page.Next, page.Done, false
+	return nil
+}
+
+// restart begins anew after the service has forgotten the place in its feed.
+func (c *cycle) restart(ctx context.Context, feed *cache.Feed) error {
+	if !c.o.FollowOnly {
+		return c.enumerate(feed)
+	}
+	// First the new place, then the folders, so that nothing falls in between. The place is stored
+	// last: until then the old one makes the next Run do this again.
+	page, err := c.o.Service.Delta(ctx, graph.Latest)
+	if err != nil {
+		return err
+	}
+	if err := c.relist(ctx); err != nil {
+		return err
+	}
+	return c.followFrom(page, feed)
 }
 
 // enumerate starts a series that brings everything.
