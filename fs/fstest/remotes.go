@@ -179,14 +179,12 @@ var remotes = []Behaviour{
 		resume := o.Remote.Hang()
 		defer resume()
 		f := o.open(t, "f", rdonly)
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() {
 			_, err := f.ReadAt(make([]byte, 10), 0)
 			done <- err
 		}()
-		for calls := 0; calls == 0; calls, _ = o.Remote.Reads() {
-			time.Sleep(time.Millisecond)
-		}
+		Await(t, "the read asks the remote", func() bool { calls, _ := o.Remote.Reads(); return calls > 0 })
 		o.FS.Stop()
 		fails(t, "read", <-done, syscall.EIO)
 	}},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/duskfs/duskfs/fs"
 )
@@ -158,6 +159,16 @@ func content(t *testing.T, f File) []byte {
 		}
 		if err != nil {
 			t.Fatalf("read: %v", err)
+		}
+	}
+}
+
+// Await waits until something is so that happens by itself, in another program or in the kernel.
+func Await(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
 		}
 	}
 }

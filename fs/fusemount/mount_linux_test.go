@@ -156,9 +156,7 @@ func TestAnInterruptEndsAReadThatHangs(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for n := 0; n == 0; n, _ = w.Remote.Reads() {
-		time.Sleep(time.Millisecond)
-	}
+	fstest.Await(t, "the read asks the remote", func() bool { n, _ := w.Remote.Reads(); return n > 0 })
 	// Everything else goes on meanwhile.
 	if err := os.WriteFile(filepath.Join(root, "other"), []byte("x"), 0o644); err != nil {
 		t.Error(err)
@@ -209,23 +207,23 @@ func TestTheKernelLearnsOfRemoteChanges(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(root, "new")); !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err) // the kernel remembers now that it is not there
 	}
-	for m.Handles() > 0 { // the kernel releases after close has returned; what is open waits in the inbox
-		time.Sleep(time.Millisecond)
-	}
+	// The kernel releases after close has returned, and what is open waits in the inbox.
+	fstest.Await(t, "the handle is released", func() bool { return m.Handles() == 0 })
 	w.Remote.Put("/f", []byte("the second version, longer"))
 	w.Remote.Put("/new", []byte("n"))
 	if err := w.Remote.List(context.Background(), w.Drive.Root); err != nil {
 		t.Fatal(err)
 	}
 	m.Drain()
+	// The name alone, before a listing tells of it.
+	if b, err := os.ReadFile(filepath.Join(root, "new")); string(b) != "n" || err != nil {
+		t.Errorf("new: %q, %v", b, err)
+	}
 	if b, names := look(); b != "the second version, longer" || fmt.Sprint(names) != "[d f new]" {
 		t.Errorf("after: %q %v", b, names)
 	}
 	if st, err := os.Stat(path); err != nil || st.Size() != 26 {
 		t.Errorf("stat: %v, %v", st, err)
-	}
-	if b, err := os.ReadFile(filepath.Join(root, "new")); string(b) != "n" || err != nil {
-		t.Errorf("new: %q, %v", b, err)
 	}
 }
 
