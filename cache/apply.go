@@ -40,7 +40,7 @@ type applier struct {
 }
 
 // check fails with ErrStale unless the case is as it was ruled on.
-func (a applier) check() error {
+func (a *applier) check() error {
 	now, err := a.x.build(a.d, a.c.Incoming, a.c.Confirmed)
 	if err != nil {
 		return err
@@ -55,6 +55,9 @@ func (a applier) check() error {
 	if !same {
 		return ErrStale
 	}
+	// What does not bear on the ruling, such as a size settled since, is as it is now.
+	now.LocalHash, now.LocalSize = was.LocalHash, was.LocalSize
+	a.c = now
 	return nil
 }
 
@@ -389,6 +392,13 @@ func (a applier) split() error {
 		if parent, err = a.chain(); err != nil || parent == nil {
 			return err
 		}
+		if h, err := x.childByKey(parent.Ino, name.Fold(a.c.Incoming.Name)); err != nil {
+			return err
+		} else if h != nil {
+			if _, err := x.aside(*h); err != nil {
+				return err
+			}
+		}
 	} else if err := a.makeRoom(); err != nil {
 		return err
 	}
@@ -451,6 +461,14 @@ func (a applier) restore() error {
 		}
 		if parent == nil {
 			return errRuling
+		}
+		// A folder that was there already may hold the name.
+		if h, err := x.childByKey(parent.Ino, name.Fold(in.Name)); err != nil {
+			return err
+		} else if h != nil {
+			if _, err := x.aside(*h); err != nil {
+				return err
+			}
 		}
 	} else if a.c.Holder != nil && a.c.Holder.LocalOnly {
 		return nil

@@ -15,10 +15,15 @@ import (
 // takeDropped returns bodies that are removed by now, and whose rows can go.
 func (s *Store) takeDropped() []Ino { return s.dropped.take(partRows) }
 
-// whole reports whether a node's bytes are all here, as local work or clean.
+// whole reports whether a node's bytes are all here, as local work or as those of its base. A clean
+// body of an older version is as good as none.
 func (s *Store) whole(ino Ino) bool {
+	n, err := s.Tree().Get(ino)
+	if err != nil {
+		return false
+	}
 	i, err := s.content.Info(uint64(ino))
-	return err == nil && (i.Local || i.Complete)
+	return err == nil && (i.Local || i.Complete && n.Base != nil && i.Version.Same(n.Base.Version()))
 }
 
 // localise turns the clean body of a node that lost its item into local work.

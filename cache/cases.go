@@ -241,6 +241,10 @@ func (b builder) parent() (err error) {
 	}
 	at := in.Parent
 	for range maxDepth {
+		if at == in.ID && c.Node == nil {
+			c.Orphan = true // inside itself
+			break
+		}
 		p, err := x.owner(b.d, at)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ func (i *Inbox) dropFolder(c Case, r Ruling) error {
 	var path string
 	// The check is against what was ruled on, so it comes first and alone.
 	if err := i.s.update(shrinks, func(x *tx) (err error) {
-		if err := (applier{x: x, d: i.drive, c: c, r: r}).check(); err != nil {
+		if err := (&applier{x: x, d: i.drive, c: c, r: r}).check(); err != nil {
 			return err
 		}
 		path, err = x.path(c.Node.Ino)

@@ -138,7 +138,10 @@ func (x *tx) followLocal(ino Ino, j job) error {
 		return nil
 	}
 	if !want {
-		_, err := x.leaveLocal(n)
+		if _, err = x.leaveLocal(n); errors.Is(err, errLost) {
+			x.s.log.Warn("a file moved back has no bytes any more", "ino", ino, "name", n.Name)
+			_, err = x.remove(n, false)
+		}
 		return err
 	}
 	path, err := x.pathBelow(ino, j.Ino)
@@ -174,7 +177,10 @@ func (x *tx) enterLocal(n Node, path string) (Node, error) {
 	if n, err = x.setNode(n); err != nil || !owns(&was) {
 		return n, err
 	}
-	return n, x.bury(&was, path)
+	if err := x.bury(&was, path); err != nil {
+		return n, err
+	}
+	return x.node(n.Ino) // an heir may have taken its item
 }
 
 // bury makes the item of a node that has just lost it a pending deletion.
@@ -193,8 +199,12 @@ func (x *tx) bury(was *Node, path string) error {
 	return x.vacated(was.Drive, &g.Base)
 }
 
+// errLost: the item has changed or gone there while the file was under a local-only name, and its
+// old bytes were never fetched.
+var errLost = fmt.Errorf("its bytes are neither here nor there any more: %w", ErrStale)
+
 // leaveLocal stores a node, placed already, as one that is sent again. Its pending deletion is
-// taken back; if that is too late, it is a new item.
+// taken back; if that is too late, it is a new item, or without bytes errLost.
 func (x *tx) leaveLocal(n Node) (Node, error) {
 	n.LocalOnly = false
 	if n.Base == nil {
@@ -210,6 +220,12 @@ func (x *tx) leaveLocal(n Node) (Node, error) {
 		return n, err
 	}
 	if g == nil || g.Ino != n.Ino || !g.Sent.IsZero() || stepping {
+		switch ok, err := x.isWhole(&n); {
+		case err != nil:
+			return n, err
+		case !ok:
+			return n, errLost
+		}
 		return x.disown(n)
 	}
 	if err := x.setGone(n.Drive, item, nil); err != nil {

@@ -148,6 +148,10 @@ func (r rename) move(src Node, tgt *Node, to Ino) (Renamed, error) {
 			return out, err
 		}
 		out.Replaced = &replaced
+		// The place that the replaced one left may have made src an heir.
+		if src, err = x.node(src.Ino); err != nil {
+			return out, err
+		}
 	}
 	moved, err := x.relocate(src, to, r.name)
 	if err != nil {
@@ -164,6 +168,9 @@ func (r rename) exchange(src, tgt Node) (Renamed, error) {
 	var out Renamed
 	moved, err := x.relocate(src, tgtParent, tgtName)
 	if err != nil {
+		return out, err
+	}
+	if tgt, err = x.node(tgt.Ino); err != nil {
 		return out, err
 	}
 	// The moved node has the row of the name by now, which the other's leaving must not delete.
