@@ -7,6 +7,9 @@
 package merge
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
@@ -133,6 +136,9 @@ func known(c cache.Case) cache.Ruling {
 		return ignore // nonsense
 	case echo(base, in):
 		return ignore
+	case !c.Confirmed && older(in.ETag, base.ETag):
+		// A feed that lags far: our own later writes must not be undone by it (Q8).
+		return cache.Ruling{Verb: cache.NeedItem}
 	}
 	r := content(c)
 	switch r.Verb {
@@ -154,6 +160,23 @@ func echo(base *cache.Base, in graph.Item) bool {
 		return true
 	}
 	return !moved(base, in) && (base.Hash != "" || in.Hash == "")
+}
+
+// older reports whether an eTag looks like one that the item had before. Those of business drives
+// are "{GUID},n" with a counter n; of others nothing is known.
+func older(etag, than string) bool {
+	guid, n, ok := counter(etag)
+	other, m, known := counter(than)
+	return ok && known && guid == other && n < m
+}
+
+func counter(etag string) (guid string, n uint64, ok bool) {
+	guid, digits, ok := strings.Cut(strings.Trim(etag, `"`), ",")
+	if !ok || guid == "" {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return guid, n, err == nil
 }
 
 // content rules on the bytes and the time of a node: Agree as to these, or Split, or what is

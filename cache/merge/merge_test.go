@@ -442,6 +442,20 @@ func TestEchoes(t *testing.T) {
 	})
 }
 
+func TestAFeedThatLagsFarIsNotBelieved(t *testing.T) {
+	tags := func(base, incoming string) func(*cache.Case) {
+		return func(c *cache.Case) { c.Node.Base.ETag, c.Incoming.ETag = base, incoming }
+	}
+	check(t, []row{
+		{"a lower counter: ask", known(theirBytes, tags(`"{A},12"`, `"{A},7"`)), needItem},
+		{"a lower counter, confirmed: so it is", known(theirBytes, tags(`"{A},12"`, `"{A},7"`), confirmed), take},
+		{"counters are numbers", known(theirBytes, tags(`"{A},9"`, `"{A},10"`)), take},
+		{"without quotes", known(theirBytes, tags("{A},12", "{A},7")), needItem},
+		{"another GUID: nothing is known", known(theirBytes, tags(`"{A},12"`, `"{B},7"`)), take},
+		{"no counter: nothing is known", known(theirBytes, tags(`"{A},12"`, `aQTctNw`)), take},
+	})
+}
+
 func TestProbeAsksForAHolderWithoutNews(t *testing.T) {
 	rows := []struct {
 		about string
