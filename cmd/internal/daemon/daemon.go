@@ -118,7 +118,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	dir := m.account.dir
-	if m.store, err = openStore(dir, cfg, o.Log); err != nil {
+	if m.store, err = openStore(ctx, dir, cfg, o.Log); err != nil {
 		return err
 	}
 	if err := m.store.Note(m.point); err != nil {
@@ -170,23 +170,44 @@ func (m *mount) check() error {
 	return err
 }
 
-func openStore(dir string, cfg *config.Config, log *slog.Logger) (*cache.Store, error) {
-	s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Logger: log})
+// endingWait is how long a store that another process has open is waited for: that one may be about
+// to end, after a kill or since somebody took its mount away.
+const endingWait = 2 * time.Second
+
+func openStore(ctx context.Context, dir string, cfg *config.Config, log *slog.Logger) (*cache.Store, error) {
+	waiting, cancel := context.WithTimeout(ctx, endingWait)
+	defer cancel()
+	for {
+		s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Logger: log})
+		var used *cache.InUseError
+		if !errors.As(err, &used) {
+			return s, explained(err, dir, cfg)
+		}
+		select {
+		case <-waiting.Done():
+			return nil, explained(err, dir, cfg)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// explained says in words for people why a store could not be opened.
+func explained(err error, dir string, cfg *config.Config) error {
 	var used *cache.InUseError
 	if errors.As(err, &used) {
 		where := ""
 		if used.Note != "" {
 			where = " for " + used.Note
 		}
-		return nil, fmt.Errorf("this account is in use by process %d%s: name all drives in one `duskfs mount`, or unmount that first", used.PID, where)
+		return fmt.Errorf("this account is in use by process %d%s: name all drives in one `duskfs mount`, or unmount that first", used.PID, where)
 	}
 	switch {
 	case errors.Is(err, cache.ErrNoSpace):
-		return nil, fmt.Errorf("the disk of the state folder %s is full: free some space, or set state.dir to a folder on another disk", cfg.StateDir)
+		return fmt.Errorf("the disk of the state folder %s is full: free some space, or set state.dir to a folder on another disk", cfg.StateDir)
 	case err != nil:
-		return nil, fmt.Errorf("open state folder %s: %w", dir, err)
+		return fmt.Errorf("open state folder %s: %w", dir, err)
 	}
-	return s, nil
+	return nil
 }
 
 func (m *mount) newEngine() *flush.Engine {
