@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/cache/refresh"
 	"github.com/duskfs/duskfs/graph"
 )
@@ -345,6 +346,91 @@ func TestARunThatBreaksOffGoesOnWhereItWas(t *testing.T) {
 		t.Fatalf("%+v after %d starts", res, w.there.starts)
 	}
 	w.shows(officeTree)
+}
+
+func TestBrowsingDoesNotWaitForTheFirstRun(t *testing.T) {
+	w := newWorld(t)
+	w.there.page = 1
+	w.there.folder("D", "root", "docs")
+	w.there.file("A", "D", "a.txt", "alpha")
+	w.there.file("B", "D", "b.txt", "beta")
+	w.there.folder("E", "root", "empty")
+	w.there.fail = func(op string) error {
+		if op == "delta" && w.there.deltas == 3 {
+			return &graph.Error{Op: "delta", Kind: graph.Offline}
+		}
+		return nil
+	}
+	if _, err := w.r.Run(t.Context()); !errors.Is(err, graph.Offline) {
+		t.Fatal(err)
+	}
+	// Half of the drive is received. Somebody looks, finds all of it, and writes.
+	w.ok(w.r.List(t.Context(), w.drive.Root))
+	w.ok(w.r.List(t.Context(), w.node("docs").Ino))
+	w.node("docs/a.txt")
+	w.node("empty")
+	w.edit("docs/b.txt", "ours")
+	w.there.move("A", "E", "a.txt")
+	if res := w.run(); res.Conflicts != 0 || res.Waiting != 0 {
+		t.Fatalf("%+v", res)
+	}
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "ours", "empty": "/", "empty/a.txt": "alpha"})
+	w.pending(1)
+}
+
+func TestARunEndsWithItsContext(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "ours")
+	w.there.write("A", "theirs")
+	ctx, cancel := context.WithCancel(t.Context())
+	w.there.fail = func(op string) error {
+		if op == "item" {
+			cancel()
+			return ctx.Err()
+		}
+		return nil
+	}
+	if res, err := w.r.Run(ctx); !errors.Is(err, context.Canceled) || res.Received != 1 {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	if w.read(w.node("docs/a.txt")) != "ours" {
+		t.Fatal("ruled without asking")
+	}
+	w.there.fail = nil
+	if res := w.run(); res.Received != 0 || res.Conflicts != 1 {
+		t.Fatalf("%+v", res)
+	}
+}
+
+func TestAWriterWhoComesBetweenHashAndRuling(t *testing.T) {
+	w := office(t)
+	w.edit("docs/a.txt", "aaaaa")
+	w.there.write("A", "bbbbb")
+	w.there.fail = func(op string) error {
+		if op != "item" {
+			return nil
+		}
+		// The bytes were compared and differ; now they become what the service has.
+		w.there.fail = nil
+		n := w.node("docs/a.txt")
+		f, err := w.store.Content().Local(uint64(n.Ino))
+		w.ok(err)
+		if _, err := f.WriteAt([]byte("bbbbb"), 0); !errors.Is(err, content.ErrSealed) {
+			t.Errorf("written without a mark: %v", err)
+		}
+		seq, err := w.store.Tree().Mark(n.Ino)
+		w.ok(err)
+		w.ok(f.Unseal(uint64(seq), content.Tag{}))
+		_, err = f.WriteAt([]byte("bbbbb"), 0)
+		w.ok(err)
+		w.ok(f.Close())
+		return nil
+	}
+	if res := w.run(); res.Conflicts != 0 || res.Applied != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.pending(0)
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "bbbbb", "docs/b.txt": "beta", "empty": "/"})
 }
 
 func TestAComparisonThatBreaksOffIsDoneLater(t *testing.T) {
