@@ -88,25 +88,27 @@ func TestKillBetweenCreateAndBody(t *testing.T) {
 // Committed, and the body not told: equal bytes are agreed, others are unsent again.
 func TestKillBetweenCommitAndBody(t *testing.T) {
 	for body, want := range map[string]string{"22": "", "33": "bytes time"} {
-		w := newWorld(t, cache.Options{}, xItem)
-		w.hydrate("/x", "12345")
-		w.receive(changed(xItem, "22"))
-		w.rule(func(cache.Case) cache.Ruling {
-			return cache.Ruling{Verb: cache.Agree, Bytes: cache.TheirBytes, ModTime: true}
+		t.Run(body, func(t *testing.T) {
+			w := newWorld(t, cache.Options{}, xItem)
+			w.hydrate("/x", "12345")
+			w.receive(changed(xItem, "22"))
+			w.rule(func(cache.Case) cache.Ruling {
+				return cache.Ruling{Verb: cache.Agree, Bytes: cache.TheirBytes, ModTime: true}
+			})
+			n := w.at("/x")
+			f, err := w.s.Content().Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
+			w.ok(err)
+			w.ok(f.UnsealEmpty(uint64(n.Seq)+1, content.Tag{}))
+			_, err = f.WriteAt([]byte(body), 0)
+			w.ok(err)
+			w.ok(f.Close())
+			_, err = w.tr.Hold(n.Ino)
+			w.ok(err)
+			w.crash()
+			w.equal("differs", w.diff("/x"), want)
+			_, err = w.s.Content().Info(uint64(n.Ino))
+			w.ok(err)
 		})
-		n := w.at("/x")
-		f, err := w.s.Content().Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
-		w.ok(err)
-		w.ok(f.UnsealEmpty(uint64(n.Seq)+1, content.Tag{}))
-		_, err = f.WriteAt([]byte(body), 0)
-		w.ok(err)
-		w.ok(f.Close())
-		_, err = w.tr.Hold(n.Ino)
-		w.ok(err)
-		w.crash()
-		w.equal("differs", w.diff("/x"), want)
-		_, err = w.s.Content().Info(uint64(n.Ino))
-		w.ok(err)
 	}
 }
 

@@ -231,7 +231,7 @@ func (x *tx) change(old *Node, n Node) (Node, error) {
 	}
 	kept := n
 	x.nodes[n.Ino] = &kept
-	if n.Dir && !n.Removed && (old == nil || old.LocalOnly == n.LocalOnly) && itemOf(old) != itemOf(&n) {
+	if old != nil && n.Dir && !n.Removed && old.LocalOnly == n.LocalOnly && itemOf(old) != itemOf(&n) {
 		x.rebased = append(x.rebased, n.Ino)
 	}
 	return n, nil

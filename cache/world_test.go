@@ -30,6 +30,7 @@ type world struct {
 
 func newWorld(t *testing.T, o cache.Options, items ...graph.Item) *world {
 	t.Helper()
+	t.Parallel() // opening and closing waits for the disk
 	w := &world{T: t, now: cachetest.Time.Add(1000 * time.Hour)}
 	o.Now = func() time.Time { return w.now }
 	w.dir, w.o = t.TempDir(), o
