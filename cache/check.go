@@ -17,10 +17,13 @@ const maxFindings = 200
 
 // Check recomputes every invariant and returns what does not hold, nothing if all is well.
 func (s *Store) Check(ctx context.Context) ([]string, error) {
-	// Jobs run in parts; between these an index may lag. S keeps them out, and is only held while
-	// the snapshot is taken.
+	// A job runs in parts, between which an index may lag: Check while one runs may find what is gone
+	// a moment later.
+	s.mu.Lock()
+	until := s.inos.until
+	s.mu.Unlock()
 	c := checker{
-		s: s, ctx: ctx,
+		s: s, ctx: ctx, until: Ino(until),
 		nodes: map[Ino]*Node{}, rows: map[string][]byte{},
 		places: map[string][]graph.ItemID{}, counts: map[DriveNum]counts{},
 	}
@@ -42,6 +45,8 @@ type checker struct {
 	s   *Store
 	ctx context.Context //nolint:containedctx // lives for one Check
 	x   *tx
+
+	until Ino // numbers from here on were not given out when the check began
 
 	nodes  map[Ino]*Node
 	rows   map[string][]byte // expected index rows
@@ -137,7 +142,7 @@ func (c *checker) node(ino Ino, n *Node) error {
 	drive := c.x.drive(n.Drive)
 	be(drive.Num != 0, "is of an unknown drive")
 	be(n.Parent != 0 || n.Removed || drive.Root == ino, "has no folder and is no root")
-	be(uint64(ino) < c.s.inos.until && ino >= firstIno, "has a number that was not given out")
+	be(ino < c.until+leaseSize && ino >= firstIno, "has a number that was not given out")
 	be(n.Dir || n.Base != nil || n.Written, "has neither base nor local bytes")
 	be(!n.Dir || !n.Written, "is a folder with bytes")
 	be(n.Base == nil || n.Base.Dir == n.Dir, "has a base of another type")
@@ -296,12 +301,22 @@ func (c *checker) body(ino Ino) (string, error) {
 
 // strays finds local work that no node has.
 func (c *checker) strays() error {
+	reported := map[Ino]bool{} // kept, and people know
+	for num := range *c.s.drives.Load() {
+		reports, err := c.s.Reports(num).Reports(keptNumbered)
+		if err != nil {
+			return err
+		}
+		for _, r := range reports {
+			reported[r.Ino] = reported[r.Ino] || r.Kind == kindRecovered
+		}
+	}
 	locals, err := c.s.locals(c.ctx)
 	if err != nil {
 		return err
 	}
 	for _, i := range locals {
-		if c.nodes[Ino(i.Ino)] == nil {
+		if c.nodes[Ino(i.Ino)] == nil && !reported[Ino(i.Ino)] {
 			if _, err := c.s.Tree().Get(Ino(i.Ino)); errors.Is(err, ErrNotExist) {
 				c.find("body %d (%q) is local work of no node", i.Ino, i.Tag.Path)
 			}

@@ -170,3 +170,31 @@ func TestReopen(t *testing.T) {
 		t.Errorf("%+v %v", all, err)
 	}
 }
+
+// Local work that no node knows is kept, and reported once.
+func TestLocalWorkWithoutNodeIsRecovered(t *testing.T) {
+	w := newWorld(t, cache.Options{})
+	f, err := w.s.Content().Create(4711, 1, content.Tag{Drive: "d1", Path: "/docs/lost.txt"})
+	w.ok(err)
+	_, err = w.s.Tree().Hold(w.d.Root)
+	w.ok(err)
+	dir := filepath.Join(t.TempDir(), "copy")
+	w.ok(exec.Command("cp", "-a", w.dir, dir).Run())
+	w.ok(f.Close())
+	w.ok(w.s.Content().Remove(4711))
+	for range 2 {
+		w.dir = dir
+		s, err := cache.Open(dir, w.o)
+		w.ok(err)
+		w.s = s
+		w.open()
+		w.equal("reports", w.reports(), "recovered /docs/lost.txt")
+		i, err := s.Content().Info(4711)
+		if err != nil || !i.Local {
+			t.Errorf("%+v %v", i, err)
+		}
+		cachetest.Check(t, s)
+		w.ok(s.Close())
+		w.ok(os.Remove(filepath.Join(dir, "clean")))
+	}
+}

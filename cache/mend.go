@@ -126,6 +126,9 @@ func (s *Store) settleWritten(i content.Info) error {
 	return err
 }
 
+// kindRecovered is the kind of report about local work that no node knows.
+const kindRecovered = "recovered"
+
 // recovered reports local work that no node knows. It is kept as it is.
 func (s *Store) recovered(i content.Info) error {
 	var drive DriveNum
@@ -144,14 +147,14 @@ func (s *Store) recovered(i content.Info) error {
 		return err
 	}
 	for _, r := range reports {
-		known = known || r.Kind == "recovered" && r.Ino == Ino(i.Ino)
+		known = known || r.Kind == kindRecovered && r.Ino == Ino(i.Ino)
 	}
 	if known {
 		return nil
 	}
 	return s.update(shrinks, func(x *tx) error {
 		x.report = append(x.report, reportDraft{
-			drive: drive, kind: "recovered", ino: Ino(i.Ino), path: i.Tag.Path,
+			drive: drive, kind: kindRecovered, ino: Ino(i.Ino), path: i.Tag.Path,
 			text: fmt.Sprintf("Local work was found that belongs to no file. It is kept as %d in %s.", i.Ino, s.dir),
 		})
 		return nil

@@ -1,0 +1,176 @@
+package cache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+func openTest(t *testing.T, dir string) *Store {
+	t.Helper()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		findings, err := s.Check(context.Background())
+		if err == nil || !errors.Is(err, badger.ErrDBClosed) {
+			for _, f := range findings {
+				t.Error(f)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// filled has a folder /f with n files, enumerated.
+func filled(t *testing.T, dir string, n int) (*Store, DriveInfo) {
+	t.Helper()
+	s := openTest(t, dir)
+	d, err := s.AddDrive(graph.Drive{ID: "d"}, graph.Item{ID: "root", Root: true, Type: graph.Folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := []graph.Item{{ID: "f", Parent: "root", Name: "f", Type: graph.Folder, ETag: "f1"}}
+	for i := range n {
+		id := graph.ItemID(fmt.Sprintf("i%04d", i))
+		items = append(items, graph.Item{ID: id, Parent: "f", Name: string(id), Type: graph.File, ETag: string(id)})
+	}
+	in := s.Inbox(d.Num)
+	err = errors.Join(in.Begin(true, time.Now()),
+		in.Receive(graph.Page{Items: items, Next: "n", Done: true}), in.Enumerated(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, d
+}
+
+func TestFullDisk(t *testing.T) {
+	s, d := filled(t, t.TempDir(), 1)
+	tr := s.Tree()
+	f, err := tr.Lookup(d.Root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := tr.Lookup(f.Ino, "i0000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.free = func(string) (int64, error) { return freeFloor - 1, nil }
+	_, err = tr.Create(f.Ino, "x", New{})
+	if !errors.Is(err, ErrNoSpace) {
+		t.Errorf("create: %v", err)
+	}
+	if _, err = tr.Mark(n.Ino); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("mark: %v", err)
+	}
+	if _, err = tr.Remove(f.Ino, "i0000", false); err != nil {
+		t.Errorf("remove: %v", err)
+	}
+}
+
+// A job that was not run, or not to its end, is finished by the next start.
+func TestJobsSurviveAKill(t *testing.T) {
+	const files = 700
+	dir := t.TempDir()
+	s, d := filled(t, dir, files)
+	tr := s.Tree()
+	trash, err := tr.Create(d.Root, ".Trash-1", New{Dir: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	x, err := s.commit(grows, nil, func(x *tx) error {
+		_, err := rename{x: x, name: "f"}.do(d.Root, "f", trash.Ino)
+		return err
+	})
+	s.mu.Unlock()
+	if err != nil || len(x.jobs) != 1 {
+		t.Fatalf("jobs %v, error %v", x.jobs, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, dir)
+	p, err := s.Outbox(d.Num).Pending()
+	if err != nil || p.Deletions != files+1 || p.Items != files+1 || p.LocalOnly != files+2 {
+		t.Errorf("pending %+v %v", p, err)
+	}
+	v, err := s.Outbox(d.Num).View()
+	if err != nil || v.Gone["i0500"].Path != "/f/i0500" {
+		t.Errorf("path %q %v", v.Gone["i0500"].Path, err)
+	}
+}
+
+// A folder of many children that loses its item has them all compared anew, in parts.
+func TestManyChildrenAreComparedAnew(t *testing.T) {
+	s, d := filled(t, t.TempDir(), 3*partRows)
+	in := s.Inbox(d.Num)
+	c, err := in.Case(graph.Item{ID: "f", Deleted: true}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Apply(c, Ruling{Verb: Revive}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Outbox(d.Num).Pending()
+	if err != nil || p.Items != 3*partRows+1 {
+		t.Errorf("pending %+v %v", p, err)
+	}
+}
+
+func TestNewerStoreIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := filled(t, dir, 0)
+	err := s.db.Update(func(t *badger.Txn) error {
+		return t.Set(metaKey(metaSchema), binary.BigEndian.AppendUint64(nil, schemaVersion+1))
+	})
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrReplaced) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCodecs(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 8, time.UTC)
+	base := Base{Item: "i", Parent: "p", Name: "other", Dir: true, ETag: "e", CTag: "c", Hash: "h", Size: 1 << 40,
+		ModTime: at, Past: []string{"a", "b", "c"}, At: at}
+	def := &Deferral{Kind: graph.Locked, Reason: "r", At: at, Tries: 3, Next: at}
+	n := Node{Ino: 9, Drive: 2, Parent: 3, Name: "name", Dir: true, Mode: 0o755, UID: 1, GID: 2, Atime: at, Ctime: at,
+		Size: 77, Mtime: at, Listing: Followed, LocalOnly: true, Removed: true, Base: &base, Seq: 1 << 50, Written: true,
+		Marked: 5, Since: at, Deferred: def, left: at}
+	for name, n := range map[string]Node{"full": n, "empty": {Ino: 9}} {
+		got, err := decodeNode(9, encodeNode(&n))
+		if err != nil || !reflect.DeepEqual(got, n) {
+			t.Errorf("%s node: %+v %v", name, got, err)
+		}
+	}
+	g := Gone{Base: base, Ino: 4, Path: "/p", At: at, Sent: at, Seq: 6, Deferred: def, left: at}
+	if got, err := decodeGone(encodeGone(&g)); err != nil || !reflect.DeepEqual(got, g) {
+		t.Errorf("gone: %+v %v", got, err)
+	}
+	i := graph.Item{ID: "i", Parent: "p", Name: "n", Type: graph.Shortcut, Root: true, Deleted: true, Size: 5, ETag: "e",
+		CTag: "c", Hash: "h", ModTime: at, Created: at, WebURL: "u"}
+	if got, err := decodeItem("i", encodeItem(&i)); err != nil || !reflect.DeepEqual(got, i) {
+		t.Errorf("item: %+v %v", got, err)
+	}
+	row := encodeNode(&n)
+	for cut := range row {
+		if _, err := decodeNode(9, row[:cut]); err == nil {
+			t.Errorf("a node cut at %d is read", cut)
+		}
+	}
+}
