@@ -39,6 +39,9 @@ type call struct {
 	missing int  // how often "not found" is not believed
 	open    bool // leave the body of a good answer open, and the place taken, until it is closed
 	slow    bool // the answer may take much longer than others
+
+	price price // what it costs
+	units int   // where the price is stated
 }
 
 // reply is an answer worth having: its status is 2xx or 3xx.
@@ -83,7 +86,7 @@ func (c *Client) do(ctx context.Context, k call) (reply, error) {
 				return reply{}, aboutToken(ctx, k, err)
 			}
 		case pause:
-			c.gate.close(v.wait)
+			c.gate.close(v.wait) // also where the service did not say for how long
 		case again:
 			if err := sleep(ctx, v.wait); err != nil {
 				return reply{}, fmt.Errorf("%s %s: %w", k.op, k.item, err)
@@ -103,7 +106,8 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 	case k.storage:
 		places = c.uploads
 	}
-	if err := c.enter(ctx, places); err != nil {
+	cost := c.units.of(k)
+	if err := c.enter(ctx, places, cost); err != nil {
 		return outcome{err: err, unsent: true}
 	}
 	left := false
@@ -118,6 +122,14 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 			leave()
 		}
 	}()
+	answered := false
+	answer := func() {
+		if !answered {
+			answered = true
+			c.budget.answered(cost)
+		}
+	}
+	defer answer()
 
 	limit := c.opts.HeaderTimeout
 	if k.slow {
@@ -140,15 +152,18 @@ func (c *Client) once(ctx context.Context, k call) (o outcome) {
 		w.moved(limit)
 		req.Header.Set("Authorization", "Bearer "+o.token)
 	}
+	began := time.Now()
 	resp, err := transport.RoundTrip(req)
+	answer()
 	if err != nil {
 		err = reason(ctx, err)
 		w.stop()
 		return outcome{err: err, unsent: unsent(err), token: o.token}
 	}
 	o.status, o.header = resp.StatusCode, resp.Header
-	if asked := retryAfter(o.header); asked > 0 && refusesForNow(o.status) {
-		c.gate.close(asked) // at once: everybody else is asked as well, however long the body takes
+	c.heard(k, o.status, o.header, began)
+	if o.status < 500 && !refusesForNow(o.status) {
+		places.answered(time.Since(began))
 	}
 	body := &watchedReader{ReadCloser: resp.Body, w: w, limit: c.opts.StallTimeout}
 	if k.open && resp.StatusCode/100 == 2 {

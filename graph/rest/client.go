@@ -22,7 +22,7 @@ import (
 // Defaults of Options.
 const (
 	DefaultGraphURL      = "https://graph.microsoft.com"
-	DefaultConcurrency   = 6
+	DefaultConcurrency   = 8
 	DefaultHeaderTimeout = time.Minute
 	DefaultStallTimeout  = time.Minute
 	DefaultPatience      = 20 * time.Minute
@@ -54,7 +54,15 @@ type Options struct {
 	Version string       // of the product, for the User-Agent
 	Logger  *slog.Logger // nil is silent
 
-	Concurrency   int           // calls under way at once, uploads at once, and downloads at once; 0 is the default
+	// Concurrency is the most calls, uploads and downloads under way at once, each; 0 is the default. There
+	// are fewer at first and after the service has refused something.
+	Concurrency int
+	// UnitsPerMinute paces calls in resource units. 0 is [SmallTenant] at Microsoft's hosts and no pace
+	// elsewhere, negative is none; what the service says of its limit goes before it.
+	UnitsPerMinute int
+	UnitsBurst     int // units that may be used at once after a rest; 0 is a minute's
+	// Units are the prices of calls; nil is what the service has published.
+	Units         *Units
 	HeaderTimeout time.Duration // for the head of an answer
 	StallTimeout  time.Duration // without a byte of a body, either way
 	// Patience is how long a call waits in all while the service throttles it.
@@ -71,9 +79,11 @@ type Client struct {
 	root      string // scheme and host, lower case, no slash
 	userAgent string
 	gate      *gate
-	calls     limiter
-	uploads   limiter
-	downloads limiter // held while a body is open, so kept apart from what a flush needs
+	budget    *budget
+	units     Units
+	calls     *crowd
+	uploads   *crowd
+	downloads *crowd // held while a body is open, so kept apart from what a flush needs
 	urls      *addressBook
 }
 
@@ -125,6 +135,13 @@ func New(o Options) (*Client, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	orInt(&o.Concurrency, DefaultConcurrency)
+	if o.UnitsPerMinute == 0 && microsofts(u.Hostname()) {
+		o.UnitsPerMinute = SmallTenant
+	}
+	if o.Units == nil {
+		published := publishedUnits()
+		o.Units = &published
+	}
 	orTime(&o.HeaderTimeout, DefaultHeaderTimeout)
 	orTime(&o.StallTimeout, DefaultStallTimeout)
 	orTime(&o.Patience, DefaultPatience)
@@ -137,11 +154,20 @@ func New(o Options) (*Client, error) {
 		root:      "https://" + strings.ToLower(u.Host),
 		userAgent: UserAgent(o.Version),
 		gate:      &gate{},
-		calls:     newLimiter(o.Concurrency),
-		uploads:   newLimiter(o.Concurrency),
-		downloads: newLimiter(o.Concurrency),
+		budget:    newBudget(o.UnitsPerMinute, o.UnitsBurst),
+		units:     *o.Units,
+		calls:     newCrowd(o.Concurrency),
+		uploads:   newCrowd(o.Concurrency),
+		downloads: newCrowd(o.Concurrency),
 		urls:      newAddressBook(),
 	}, nil
+}
+
+// microsofts reports whether a host is one of Microsoft's clouds (graph-facts §1.7).
+func microsofts(host string) bool {
+	host = "." + strings.ToLower(host)
+	return strings.HasSuffix(host, ".microsoft.com") || strings.HasSuffix(host, ".microsoft.us") ||
+		strings.HasSuffix(host, ".microsoftgraph.chinacloudapi.cn")
 }
 
 func orInt(v *int, fallback int) {

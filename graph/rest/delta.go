@@ -19,6 +19,7 @@ func (d *Drive) Delta(ctx context.Context, from graph.Link) (graph.Page, error) 
 	k := call{op: "delta", item: string(d.id)}
 	switch from {
 	case graph.Start:
+		k.price = many
 		k.url = d.c.address(d.path() + "/root/delta?$top=" + strconv.Itoa(pageSize))
 	case graph.Latest:
 		k.url = d.c.address(d.path() + "/root/delta?token=latest")

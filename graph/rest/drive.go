@@ -126,7 +126,7 @@ func (d *Drive) Children(ctx context.Context, id graph.ItemID) iter.Seq2[graph.I
 		seen := map[string]bool{}
 		next := d.c.address(d.itemPath(id) + "/children?$top=" + strconv.Itoa(pageSize))
 		for empty := 0; next != ""; {
-			k := call{op: "list", item: string(id), url: next, missing: knownMissing}
+			k := call{op: "list", item: string(id), url: next, missing: knownMissing, price: many}
 			var page wirePage
 			err := d.c.get(ctx, k, &page)
 			if err == nil && (seen[next] || empty > maxEmptyPages) {

@@ -198,7 +198,7 @@ func list[T any](ctx context.Context, c *Client, item, at string) ([]T, error) {
 			Value []T    `json:"value"`
 			Next  string `json:"@odata.nextLink"`
 		}
-		if err := c.get(ctx, call{op: "find", item: item, url: next}, &page); err != nil {
+		if err := c.get(ctx, call{op: "find", item: item, url: next, price: many}, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Value...)

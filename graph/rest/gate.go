@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -45,25 +46,15 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// limiter bounds how many things are under way at once.
-type limiter chan struct{}
-
-func newLimiter(n int) limiter { return make(limiter, n) }
-
-func (l limiter) enter(ctx context.Context) error {
-	select {
-	case l <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (l limiter) leave() { <-l }
-
-// enter waits until the gate is open and a place is free. It fails with Throttled at once if the
-// context cannot last that long.
-func (c *Client) enter(ctx context.Context, places limiter) error {
+// enter waits until the gate is open, a place is free, and the units are there to pay for the
+// request. It fails with Throttled at once if the context cannot last until the gate opens.
+func (c *Client) enter(ctx context.Context, places *crowd, units int) (err error) {
+	paid := false
+	defer func() {
+		if err != nil && paid {
+			c.budget.answered(units) // it never will be
+		}
+	}()
 	for {
 		if wait := c.gate.left(); wait > 0 {
 			if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
@@ -78,8 +69,35 @@ func (c *Client) enter(ctx context.Context, places limiter) error {
 			return err
 		}
 		if c.gate.left() <= 0 {
-			return nil
+			// Paying inside a place keeps the line short: who comes later waits for few before it.
+			if !paid {
+				paid = true
+				if err := sleep(ctx, c.budget.pay(units)); err != nil {
+					places.leave()
+					return err
+				}
+			}
+			if c.gate.left() <= 0 {
+				return nil
+			}
 		}
 		places.leave() // it closed while we stood in line
+	}
+}
+
+// heard acts on what the head of an answer says about limits, before its body is read: everybody
+// else is asked as well, however long the body takes.
+func (c *Client) heard(k call, status int, h http.Header, began time.Time) {
+	asked := retryAfter(h)
+	if refusesForNow(status) && (asked > 0 || status != http.StatusServiceUnavailable) {
+		for _, places := range []*crowd{c.calls, c.uploads, c.downloads} {
+			places.halve(began)
+		}
+		c.budget.refused(asked)
+		c.gate.close(asked)
+		return
+	}
+	if wait := c.budget.told(h); !k.storage && wait > 0 {
+		c.gate.close(wait)
 	}
 }
