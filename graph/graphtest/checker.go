@@ -115,6 +115,7 @@ type Counts struct {
 	Writes    int            `json:"writes"`     // at Graph and the storage host
 	BytesUp   int64          `json:"bytes_up"`   // of file content taken
 	BytesDown int64          `json:"bytes_down"` // of file content sent
+	Events    int            `json:"events"`     // notices of change sent
 }
 
 func newCounts() Counts { return Counts{Kinds: map[string]int{}} }

@@ -36,6 +36,8 @@ func (s *Server) storage(r *http.Request) *reply {
 		o.Kind = map[string]string{http.MethodPut: OpFragment, http.MethodGet: OpStatus, http.MethodDelete: OpCancel, http.MethodPost: OpCommit}[r.Method]
 	case strings.HasPrefix(r.URL.Path, "/monitor/"):
 		o.Kind = OpMonitor
+	case strings.HasPrefix(r.URL.Path, "/socket.io/"):
+		o.Kind = OpEvents
 	}
 	s.mu.Lock()
 	if u := s.sessions[sessionKey(r)]; u != nil {
@@ -62,6 +64,8 @@ func (s *Server) storage(r *http.Request) *reply {
 			return s.download(r)
 		case OpMonitor:
 			return s.monitor(r)
+		case OpEvents:
+			return s.socket(r)
 		case OpFragment, OpStatus, OpCancel, OpCommit:
 			return s.upload(r, o.Kind)
 		}

@@ -37,6 +37,10 @@ type Quirks struct {
 	// RefuseLongURLs answers 401 without a body to addresses of more than 2048 bytes, as SharePoint
 	// does to long paths in other scripts (graph-facts §11.2).
 	RefuseLongURLs bool `json:"refuse_long_urls,omitempty"`
+	// EventObjects sends the payload of a change notice as an object instead of JSON in a string.
+	EventObjects bool `json:"event_objects,omitempty"`
+	// EventsAtRoot sends change notices outside of their namespace.
+	EventsAtRoot bool `json:"events_at_root,omitempty"`
 	// Collation calls æ and ae, ø and o, ß and ss equal in names (Q33).
 	Collation bool `json:"collation,omitempty"`
 }

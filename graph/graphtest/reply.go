@@ -23,6 +23,8 @@ type reply struct {
 	stream io.ReadCloser // instead of body
 	size   int64         // of stream
 
+	upgrade func(http.ResponseWriter, *http.Request) // takes the connection over
+
 	reset bool          // no answer: the connection breaks
 	cut   int64         // if not negative, the connection breaks after so many bytes of the body
 	stall time.Duration // before the first byte of the body
@@ -118,6 +120,10 @@ func (s *Server) serveHTTP(h hostKind, w http.ResponseWriter, r *http.Request) {
 		breakConn(w)
 		return
 	}
+	if out.upgrade != nil {
+		out.upgrade(w, r)
+		return
+	}
 	for k, v := range out.header {
 		w.Header()[k] = v
 	}
@@ -163,8 +169,9 @@ func breakConn(w http.ResponseWriter) {
 	conn.Close()
 }
 
-// Transport reaches the service without sockets. It starts no goroutine: the request is worked on
-// by the caller's own, so it may be used inside a testing/synctest bubble. Hosts are those of
+// Transport reaches the service without sockets. It starts no goroutine, but for a notification
+// connection: the request is worked on by the caller's own, so it may be used inside a
+// testing/synctest bubble. Hosts are those of
 // GraphURL, LoginURL and StorageURL, before or after Listen.
 func (s *Server) Transport() http.RoundTripper { return transport{s} }
 
@@ -205,6 +212,9 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if out.reset {
 		out.close()
 		return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+	}
+	if out.upgrade != nil {
+		return upgraded(in, out.upgrade)
 	}
 	res := &http.Response{Status: fmt.Sprintf("%d %s", out.status, http.StatusText(out.status)), StatusCode: out.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: out.header, Request: req}

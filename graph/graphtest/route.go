@@ -33,6 +33,9 @@ const (
 	OpCancel        = "sessionCancel" // DELETE of an upload session
 	OpCommit        = "sessionCommit" // POST to an upload session whose commit was deferred
 	OpMonitor       = "monitor"       // GET of the monitor of a copy
+	OpSocket        = "socket"        // GET …/subscriptions/socketIo
+	OpEvents        = "events"        // a notification connection to /socket.io/
+	OpSubscription  = "subscription"  // everything below /subscriptions
 	OpToken         = "token"         // POST to the token endpoint
 	OpDeviceCode    = "deviceCode"    // POST to the device code endpoint
 	OpLogin         = "login"         // everything else at the login host
@@ -196,8 +199,14 @@ func (r route) op(method string) string {
 			return OpShare
 		case first == "copy":
 			return OpCopy
+		case r.suffix == "subscriptions/socketIo" && read:
+			return OpSocket
 		}
 		return OpOther
+	case r.sub == "drive/list/subscriptions/socketIo" && read:
+		return OpSocket
+	case r.base == "" && (r.sub == "subscriptions" || strings.HasPrefix(r.sub, "subscriptions/")):
+		return OpSubscription
 	case r.sub == "drive" && read:
 		return OpDrive
 	case r.sub == "drives" && read:

@@ -123,6 +123,9 @@ func (c *call) work() *reply {
 			return c.fail(err)
 		}
 	}
+	if c.op.Kind == OpSubscription {
+		return c.subscriptions(in)
+	}
 	c.s.mu.Lock()
 	out, err := c.answer(in)
 	c.s.mu.Unlock()
@@ -264,6 +267,8 @@ func (c *call) answer(in object) (*reply, error) {
 		return c.object(c.drive.driveJSON()), nil
 	case c.op.Kind == OpSearch:
 		return c.search()
+	case c.op.Kind == OpSocket:
+		return c.socketAddress(), nil
 	case !c.rt.inItem:
 		return c.driveExtra()
 	}
@@ -297,9 +302,6 @@ func (c *call) answer(in object) (*reply, error) {
 		return c.permissions(it)
 	case OpShare:
 		return c.share(it, in)
-	}
-	if strings.HasPrefix(c.rt.suffix, "subscriptions") {
-		return nil, &apiError{status: http.StatusBadRequest, code: "notSupported", msg: "Operation not supported"}
 	}
 	return nil, &apiError{status: http.StatusMethodNotAllowed, code: "BadRequest", msg: "The method is not supported here."}
 }

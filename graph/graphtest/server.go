@@ -81,6 +81,13 @@ type Options struct {
 	// refused both ways, and only the status and the end of a session are served. All are
 	// violations either way.
 	TolerateAuthorization bool
+	// SocketLife is how long a notification address lives; 0 is an hour.
+	SocketLife time.Duration
+	// SocketPing is how often a notification connection is pinged; 0 is 25 seconds.
+	SocketPing time.Duration
+	// Webhooks carries notices to subscribers; nil is a transport that trusts the system and the
+	// service's own CA.
+	Webhooks http.RoundTripper
 	// UnitsPerMinute limits the resource units an app may use in a minute; 0 is no limit.
 	UnitsPerMinute int
 	// Quirks are the oddities in force. SetQuirks changes them.
@@ -118,6 +125,13 @@ type Server struct {
 	entra    entra
 	serial   uint64
 
+	listeners  map[*listener]bool
+	sockets    map[string]socketGrant // by token
+	dropSocket map[*int]func()
+	subs       []*subscription
+	talking    sync.WaitGroup // conversations and deliveries; none is added once stopped is set
+	stopped    bool
+
 	graphURL, loginURL, storageURL string
 
 	servers []*http.Server
@@ -128,6 +142,7 @@ type Server struct {
 // New makes a service. Nothing listens yet: call Listen, or use Transport.
 func New(o Options) (*Server, error) {
 	s := &Server{opts: o, drives: map[string]*Drive{}, sessions: map[string]*session{}, copies: map[string]*copyJob{},
+		listeners: map[*listener]bool{}, sockets: map[string]socketGrant{}, dropSocket: map[*int]func(){},
 		life: o.TokenLife, lag: o.FeedLag, rewrite: o.OfficeRewrite, quirks: o.Quirks, counts: newCounts(),
 		graphURL: "https://" + memGraph, loginURL: "https://" + memLogin, storageURL: "https://" + memStorage}
 	s.check.seen = map[string]int{}
@@ -252,6 +267,7 @@ func (s *Server) Close() error {
 }
 
 func (s *Server) close() error {
+	s.hangUp()
 	s.mu.Lock()
 	servers := s.servers
 	s.mu.Unlock()

@@ -130,6 +130,7 @@ func (d *Drive) touch(it *item, now time.Time) {
 	d.seq++
 	it.seq = d.seq
 	d.log = append(d.log, change{d.seq, now, it})
+	d.notify()
 	if len(d.log) > 2*(len(d.items)+len(d.bin))+1000 {
 		d.log = slices.DeleteFunc(d.log, func(c change) bool { return c.it.seq != c.seq })
 	}
