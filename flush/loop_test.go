@@ -9,6 +9,7 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/graph"
@@ -105,6 +106,27 @@ func TestWithNothingPendingTheScheduleAsksForNothing(t *testing.T) {
 		until(40)
 		if c := w.Server.Counts(); c.Reads+c.Writes > 0 {
 			t.Errorf("%d requests in a day of nothing", c.Reads+c.Writes)
+		}
+	})
+}
+
+func TestWhatTheGuardHoldsBackIsNotTriedEveryMinute(t *testing.T) {
+	o := at18(t)
+	o.Poll = -1
+	o.Guard = plan.Guard{Max: 1, Min: 1000, Percent: 100}
+	running(t, o, func(t *testing.T, w *simtest.World) {
+		put(t, w.Far, "/a.txt", "a")
+		put(t, w.Far, "/b.txt", "b")
+		w.Refresh()
+		must(t, w.Remove("/a.txt"), w.Remove("/b.txt"))
+		until(17.9)
+		w.Server.ResetCounts()
+		until(23)
+		if n := w.Server.Counts().Of(graphtest.OpDelta); n == 0 || n > 2 {
+			t.Errorf("the feed was asked %d times", n)
+		}
+		if pending(w) != 2 {
+			t.Errorf("%d deletions pending", pending(w))
 		}
 	})
 }

@@ -228,7 +228,11 @@ func TestAFullDriveStopsUploadsAndNothingElse(t *testing.T) {
 		}
 		w.Options.Parallel = 1
 		w.Use(w.Near)
+		w.Server.ResetCounts()
 		r := w.Flush()
+		if n := w.Server.Counts().Of(graphtest.OpCreateSession); n > 1 {
+			t.Errorf("%d uploads were tried", n)
+		}
 		if r.Sent != 3 || r.Left != 6 || r.Deferred != 6 {
 			t.Errorf("flush: %+v", r)
 		}

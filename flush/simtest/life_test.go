@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	lives = flag.Int("lives", 60, "how many random lives to live of each sort")
+	lives = flag.Int("lives", 10, "how many random lives to live of each sort")
 	seed  = flag.Uint64("life", 0, "live this one life alone")
 )
 
@@ -38,16 +38,14 @@ type life struct {
 	doomed map[string]bool       // bytes that somebody who saw them did away with
 	log    []string
 	kind   kind
-	mu     sync.Mutex // one actor at a time, also those who come in the midst of a request
 }
 
 type kind struct {
-	name    string
-	faults  bool // answers are lost, connections break, the feed lags
-	midst   bool // people work while a flush is under way
-	kills   bool // the process dies in the midst of a flush
-	lonely  bool // no colleague
-	percent int
+	name   string
+	faults bool // answers are lost, connections break, the feed lags
+	midst  bool // people work while a flush is under way
+	kills  bool // the process dies in the midst of a flush
+	lonely bool // no colleague
 }
 
 func TestLives(t *testing.T) {
@@ -321,7 +319,7 @@ func (l *life) flush() {
 			if l.rnd.IntN(2) == 0 {
 				l.there()
 			} else {
-				l.hereInTheMidst(under)
+				l.here()
 			}
 		}
 		answer, err := under.RoundTrip(r)
@@ -351,9 +349,6 @@ func (l *life) flush() {
 		}
 	}
 }
-
-// hereInTheMidst does one thing here while a request waits for it to be done.
-func (l *life) hereInTheMidst(http.RoundTripper) { l.here() }
 
 // end lets everything settle and looks at what is left.
 func (l *life) end() {
