@@ -95,6 +95,9 @@ func TestKilledAtAnyRequestNothingIsLostAndNothingComesTwice(t *testing.T) {
 	for n := int64(1); ; n++ {
 		died := false
 		for _, after := range []bool{false, true} {
+			if !after && n%3 != 1 {
+				continue // much like the death right after the request before it
+			}
 			t.Run(fmt.Sprintf("at %d, after %v", n, after), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := simtest.New(t, graphtest.Options{}, dawn)

@@ -31,7 +31,7 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 			_, err := k.flush(ctx, job{Request: Request{Scheduled: true}, k: k}, func(Progress) {})
 			looked = e.o.Now().Round(0)
 			if k.report(ctx, "flush", err) {
-				flushed = now
+				flushed, retry = now, looked.Add(tick)
 			} else {
 				retry = looked.Add(e.interval(k))
 			}

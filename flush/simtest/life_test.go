@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	lives = flag.Int("lives", 10, "how many random lives to live of each sort")
+	lives = flag.Int("lives", 4, "how many random lives to live of each sort")
 	seed  = flag.Uint64("life", 0, "live this one life alone")
 )
 
