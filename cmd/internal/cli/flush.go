@@ -60,7 +60,7 @@ func (a *app) flush(ctx context.Context, d control.API, r control.FlushRequest) 
 	res, err := d.Flush(ctx, r, bars.show)
 	bars.end()
 	if err != nil && len(res.Drives) == 0 {
-		return err
+		return fmt.Errorf("%s%w", offline(graph.KindOf(err)), err)
 	}
 	if a.json {
 		if perr := a.printJSON(flushReport{Result: res, InPart: res.InPart()}); perr != nil {
@@ -117,6 +117,9 @@ func (a *app) writeFlush(res flush.Result) {
 					fmt.Fprintf(a.Out, "  %-9s %s%s\n", s.Outcome, s.Path, because(s.Reason))
 				}
 			}
+		}
+		if r.Conflicts > 0 {
+			fmt.Fprintf(a.Out, "  %s: both versions are kept, `duskfs status` shows where\n", count(r.Conflicts, "conflict"))
 		}
 		if r.Guarded > 0 {
 			fmt.Fprintf(a.Out, "  %s held back: that is a lot; `duskfs flush --allow-deletes` sends them\n", count(r.Guarded, "deletion"))

@@ -32,8 +32,8 @@ func (a *app) refresh(ctx context.Context, path string) error {
 		return err
 	}
 	res, err := d.Refresh(ctx)
-	if err != nil {
-		return err
+	if err != nil && len(res.Drives) == 0 {
+		return fmt.Errorf("%s%w", offline(graph.KindOf(err)), err)
 	}
 	if a.json {
 		if err := a.printJSON(res); err != nil {
@@ -58,7 +58,7 @@ func (a *app) refresh(ctx context.Context, path string) error {
 // driveFailure makes the error of a command from that of a drive; a sign-in that is needed
 // outweighs what came before.
 func driveFailure(before error, name, text string, kind graph.Kind) error {
-	o := &outcome{exitFailed, fmt.Errorf("%s: %s%s", name, text, hint(kind))}
+	o := &outcome{exitFailed, fmt.Errorf("%s: %s%s", name, offline(kind), text)}
 	if kind == graph.SignIn {
 		o.status = exitSignIn
 		return o
@@ -69,10 +69,10 @@ func driveFailure(before error, name, text string, kind graph.Kind) error {
 	return o
 }
 
-// hint adds what a person can do about a kind of failure, where the text does not say.
-func hint(kind graph.Kind) string {
+// offline says what being offline means, in front of what the network said.
+func offline(kind graph.Kind) string {
 	if kind == graph.Offline {
-		return " (offline: everything is kept; try again when there is a network)"
+		return "offline, everything is kept; try again when there is a network: "
 	}
 	return ""
 }

@@ -53,6 +53,9 @@ func TestMain(m *testing.M) {
 //	writes N                     the service has seen N write requests since it was last asked; "some" is any but 0
 //	equal FOLDER                 the drive and a folder are equal by path and SHA-256
 //	lawful                       the service saw no violation of its protocol
+//	slow DURATION                each write request takes so much longer from now on; 0: none does
+//	expire DURATION              sign-ins live that long from now on
+//	reach N                      wait until the service has seen N write requests in all
 //	status N COMMAND…            run a command that ends with exit status N
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
 //	await MOUNT                  wait until a mount has a daemon
@@ -74,6 +77,9 @@ func TestScripts(t *testing.T) {
 			"writes":    w.command(1, (*world).writes),
 			"equal":     w.command(1, (*world).equal),
 			"lawful":    w.command(0, (*world).lawful),
+			"slow":      w.command(1, (*world).slow),
+			"expire":    w.command(1, (*world).expire),
+			"reach":     w.command(1, (*world).reach),
 			"status":    w.command(2, (*world).status),
 			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
@@ -238,6 +244,32 @@ func (w *world) lawful(*testscript.TestScript, []string) error {
 	return nil
 }
 
+func (w *world) slow(_ *testscript.TestScript, args []string) error {
+	d, err := time.ParseDuration(args[0])
+	w.server.ClearFaults()
+	if err == nil && d > 0 {
+		w.server.Inject(graphtest.Fault{Op: "write", Delay: graphtest.Duration(d), Times: -1})
+	}
+	return err
+}
+
+func (w *world) expire(_ *testscript.TestScript, args []string) error {
+	d, err := time.ParseDuration(args[0])
+	w.server.SetTokenLife(d)
+	return err
+}
+
+func (w *world) reach(_ *testscript.TestScript, args []string) error {
+	n, err := strconv.Atoi(args[0])
+	for range 1000 { // another process sends; only the counter tells how far it is
+		if err != nil || w.server.Counts().Writes >= n {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return fmt.Errorf("the service saw %d write requests only", w.server.Counts().Writes)
+}
+
 func (w *world) equal(ts *testscript.TestScript, args []string) error {
 	there, err := w.drive.Walk()
 	if err != nil {
@@ -248,7 +280,7 @@ func (w *world) equal(ts *testscript.TestScript, args []string) error {
 		want[i.Path] = i.SHA256
 	}
 	top := ts.MkAbs(args[0])
-	return filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -267,10 +299,16 @@ func (w *world) equal(ts *testscript.TestScript, args []string) error {
 				return fmt.Errorf("%s is not the same there (exists: %t)", rel, ok)
 			}
 			delete(want, rel)
-			return nil
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for p := range want {
+		return fmt.Errorf("%s is there and not in %s", p, args[0])
+	}
+	return nil
 }
 
 func (w *world) status(ts *testscript.TestScript, args []string) error {
@@ -310,14 +348,19 @@ func (w *world) signal(ts *testscript.TestScript, args []string) error {
 	return fmt.Errorf("process %d does not end", r.PID)
 }
 
-// gone reports whether a process has ended, whether or not its parent has asked how.
+// gone reports whether a process has ended with all of its threads, whether or not its parent has
+// asked how.
 func gone(pid int) bool {
 	if syscall.Kill(pid, 0) != nil {
 		return true
 	}
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	if err != nil || len(threads) > 1 {
+		return errors.Is(err, fs.ErrNotExist)
+	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return errors.Is(err, fs.ErrNotExist)
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return strings.HasPrefix(rest, "Z")

@@ -24,15 +24,23 @@ whose daemon was killed is cleared.`,
 }
 
 func (a *app) unmount(ctx context.Context, path string, send bool) error {
-	d, err := a.daemon(ctx, path)
-	if errors.Is(err, control.ErrNoDaemon) && path != "" {
-		if cleared, cerr := fusemount.Clear(a.lexical(path)); cleared || cerr != nil {
-			if cerr == nil {
-				fmt.Fprintf(a.Err, "cleared what a daemon that was killed had left at %s\n", path)
-			}
-			return cerr
-		}
+	err := a.unmountLive(ctx, path, send)
+	if !errors.Is(err, control.ErrNoDaemon) || path == "" {
+		return err
 	}
+	switch cleared, cerr := fusemount.Clear(a.lexical(path)); {
+	case cerr != nil:
+		return cerr
+	case cleared:
+		fmt.Fprintf(a.Err, "cleared what a daemon that was killed had left at %s\n", path)
+		return nil
+	}
+	return err
+}
+
+// unmountLive ends a mount that has a daemon.
+func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
+	d, err := a.daemon(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -132,7 +132,9 @@ func (c *Client) do(ctx context.Context, method, what string, v any) (io.ReadClo
 	return nil, f
 }
 
-// nobodyThere reports whether an error means that no daemon listens.
+// nobodyThere reports whether an error means that no daemon listens, or that it died before it
+// answered.
 func nobodyThere(err error) bool {
-	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT)
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
 }
