@@ -27,11 +27,27 @@ const (
 	requestTimeout = 30 * time.Second
 )
 
-// Config says who signs in, and where.
+// Config says who signs in, how and where. Which fields count depends on the mode; see [Choose].
 type Config struct {
-	Tenant       string // id or verified domain
-	ClientID     string // the app registration
-	ClientSecret string
+	Mode Mode // empty: follows from the fields below
+
+	Tenant   string // id or verified domain; for a person also common, organizations or consumers
+	ClientID string // the app registration; of a managed identity, the one assigned by a user
+
+	ClientSecret        string // the app's secret
+	Certificate         string // file with the app's certificate and private key, PEM or PFX
+	CertificatePassword string // of that file, if it is encrypted
+	AssertionFile       string // file with the token that a workload is known by; read anew for each sign-in
+
+	// User is the sign-in name or the object id of the person who has to sign in; empty takes
+	// whoever does. Only for people.
+	User string
+	// ReadOnly asks a person for permission to read only.
+	ReadOnly bool
+	// Dir is the folder that keeps a person's sign-in. It is made with mode 0700.
+	Dir string
+	// Keychain holds the key of the kept sign-in. Nil keeps it in a file of mode 0600 in Dir.
+	Keychain Keychain
 
 	// LoginURL and GraphURL are roots: https, no tenant, no version. Empty means the worldwide
 	// cloud. The token is asked for GraphURL's own "/.default", at any host: national clouds need
@@ -50,9 +66,14 @@ type Config struct {
 // under its Key.
 type Identity struct {
 	Cloud   string // host, and port if it has one, of the sign-in service
-	Tenant  string // as configured, lower case
-	Account string // "app:" and the client id, for an app that signs in as itself
+	Tenant  string // of an app as configured, of a person the id that the service gave; lower case
+	Account string // "app:" and the client id, "managed:" and the client id, "person:" and an id that stays
+	Name    string // of the account, for people; may change without its being another identity
+	Mode    Mode
 }
+
+// Person reports whether somebody is signed in, and not an app as itself.
+func (i Identity) Person() bool { return i.Mode == Person }
 
 // Key is the same for the same identity, different for others, and fit for a file name.
 func (i Identity) Key() string {
@@ -66,8 +87,7 @@ func (i Identity) Key() string {
 	}, key)
 }
 
-// credential is a way to prove who one is: an app secret today; a certificate, a device code or a
-// managed identity fit the same shape. It is called by one goroutine at a time.
+// credential is a way to prove who one is. It is called by one goroutine at a time.
 type credential interface {
 	// token signs in. A fresh one must not come from any cache. Errors are fit for a person and
 	// hold no secret.
@@ -84,40 +104,56 @@ type ask struct {
 type token struct {
 	secret  string
 	expires time.Time
+	scopes  []string
+	unsaved error // why the renewed sign-in of a person could not be kept; the old one still serves
 }
 
-// New returns a source of tokens. It does no network; a configuration that cannot work fails with
-// Invalid.
+// New returns a source of tokens. It does no network, but may ask the keychain, which takes a limited
+// time. A configuration that cannot work fails with Invalid; a person who has not signed in by
+// [Login], with SignIn.
 func New(c Config) (*Source, error) {
-	for _, missing := range []struct{ value, what string }{
-		{c.Tenant, "the tenant (TENANT_ID)"},
-		{c.ClientID, "the app's client id (CLIENT_ID)"},
-		{c.ClientSecret, "the app's client secret (CLIENT_SECRET)"},
-	} {
-		if strings.TrimSpace(missing.value) == "" {
-			return nil, invalid("%s is not configured", missing.what)
-		}
-	}
-	if strings.ContainsAny(c.Tenant, "/?#% ") {
-		return nil, invalid("the tenant %q is neither an id nor a domain", c.Tenant)
-	}
-	login, err := root(c.LoginURL, DefaultLoginURL)
+	p, err := prepare(c)
 	if err != nil {
 		return nil, err
 	}
-	graphRoot, err := root(c.GraphURL, DefaultGraphURL)
-	if err != nil {
-		return nil, err
+	switch p.Mode {
+	case Person:
+		return newPersonSource(p)
+	case Managed:
+		return newManagedSource(p)
 	}
-	cred, err := newSecret(c, login, graphRoot.String()+"/.default")
-	if err != nil {
-		return nil, err
+	return newAppSource(p)
+}
+
+// prepared is a configuration that was found to make sense.
+type prepared struct {
+	Config // Mode and Tenant are set
+	login  *url.URL
+	graph  *url.URL
+}
+
+func (p prepared) authority() string { return p.login.JoinPath(p.Tenant).String() }
+
+// hide lists what must not appear in words that are not our own.
+func (p prepared) hide() []string { return []string{p.ClientSecret, p.CertificatePassword} }
+
+func prepare(c Config) (prepared, error) {
+	p := prepared{Config: c}
+	var err error
+	if p.Mode, err = Choose(c); err != nil {
+		return p, err
 	}
-	return newSource(cred, Identity{
-		Cloud:   strings.ToLower(login.Host),
-		Tenant:  strings.ToLower(c.Tenant),
-		Account: "app:" + strings.ToLower(c.ClientID),
-	}), nil
+	if p.Tenant == "" {
+		p.Tenant = "common"
+	}
+	if strings.ContainsAny(p.Tenant, "/?#% ") {
+		return p, invalid("the tenant %q is neither an id nor a domain", p.Tenant)
+	}
+	if p.login, err = root(c.LoginURL, DefaultLoginURL); err != nil {
+		return p, err
+	}
+	p.graph, err = root(c.GraphURL, DefaultGraphURL)
+	return p, err
 }
 
 // root reads the root of a service.

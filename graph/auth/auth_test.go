@@ -346,7 +346,7 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 	for words, spoil := range map[string]func(*auth.Config){
 		"TENANT_ID":     func(c *auth.Config) { c.Tenant = "" },
 		"CLIENT_ID":     func(c *auth.Config) { c.ClientID = " " },
-		"CLIENT_SECRET": func(c *auth.Config) { c.ClientSecret = "" },
+		"CLIENT_SECRET": func(c *auth.Config) { c.Mode, c.ClientSecret = auth.Secret, "" },
 		"neither":       func(c *auth.Config) { c.Tenant = "a/b" },
 		"https":         func(c *auth.Config) { c.LoginURL = "http://login.example" },
 		"no address":    func(c *auth.Config) { c.GraphURL = "graph" },

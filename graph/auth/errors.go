@@ -22,11 +22,19 @@ import (
 // maxAnswer bounds what is read of an error's body.
 const maxAnswer = 64 << 10
 
+// tokenLength is how long a word of the service may be before it is taken for a token. An id has 36
+// characters and may stand in quotes.
+const tokenLength = 48
+
 // failure turns an error of MSAL into one of ours. MSAL's own holds the request, secret included,
 // or the answer, token included: nothing of it is wrapped.
-func failure(ctx context.Context, err error, hide string) error {
+func failure(ctx context.Context, err error, hide []string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	var ours *graph.Error
+	if errors.As(err, &ours) {
+		return ours
 	}
 	var refused msal.CallErr
 	if errors.As(err, &refused) && refused.Resp != nil {
@@ -38,16 +46,36 @@ func failure(ctx context.Context, err error, hide string) error {
 	switch {
 	case errors.As(err, &broken):
 		e.Kind, e.Message = graph.Offline, unreachable(broken)
+	case errors.Is(err, context.DeadlineExceeded): // not the caller's, so that of a device code
+		e.Kind, e.Message = graph.SignIn, "the code was not typed in in time; run `duskfs login` again"
 	case errors.As(err, &nonsense):
 		e.Message = "what answers at the login address is no sign-in service; does this network want a sign-in of its own in a browser?"
 	case strings.Contains(err.Error(), "issuer '"):
 		e.Message = "the sign-in service names another issuer than the login address; check DUSKFS_LOGIN_URL"
 	case strings.Contains(err.Error(), "declined scopes"):
-		e.Kind, e.Message = graph.SignIn, "the app was not given all it asked for; have an administrator grant its Microsoft Graph permissions"
+		e.Kind, e.Message = graph.SignIn, "the app was not given all it asked for; have an administrator grant its Microsoft Graph permissions (for a personal account set TENANT_ID to consumers)"
 	default:
-		e.Message = "the answer of the sign-in service makes no sense"
+		e.Kind, e.Code, e.Message = described(err.Error(), hide)
 	}
 	return e
+}
+
+// described reads what a browser brought back instead of a code: the service's words, which MSAL
+// passes on as text.
+func described(text string, hide []string) (graph.Kind, string, string) {
+	if _, after, ok := strings.Cut(text, "AADSTS"); ok {
+		digits := after[:len(after)-len(strings.TrimLeft(after, "0123456789"))]
+		if code, err := strconv.Atoi(digits); err == nil {
+			if kind, message := advice(code); message != "" {
+				return kind, "AADSTS" + digits, message
+			}
+			return graph.SignIn, "AADSTS" + digits, foreign("AADSTS"+after, hide)
+		}
+	}
+	if strings.Contains(text, "access_denied") {
+		return graph.SignIn, "access_denied", "the sign-in was cancelled or refused in the browser; run `duskfs login` again"
+	}
+	return graph.Failed, "", "the answer of the sign-in service makes no sense"
 }
 
 // unreachable says in a sentence why no answer came, without the address's path or query.
@@ -71,7 +99,7 @@ func unreachable(err *url.Error) string {
 }
 
 // answer turns an HTTP error of the sign-in service into ours.
-func answer(resp *http.Response, hide string) error {
+func answer(resp *http.Response, hide []string) error {
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -103,18 +131,34 @@ func answer(resp *http.Response, hide string) error {
 	case err != nil || body.Error == "":
 		e.Kind, e.Message = graph.Failed, "what answers at the login address is no sign-in service"
 	case e.Message == "":
-		e.Message = firstSentence(body.Description)
-	}
-	if hide != "" {
-		e.Message = strings.ReplaceAll(e.Message, hide, "…")
+		e.Message = foreign(body.Description, hide)
 	}
 	return e
+}
+
+// foreign makes words of the service fit to be shown: no more than the sentence, without what has to
+// stay hidden or looks like a token. Our own sentences hold no secret and stay as they are.
+func foreign(text string, hide []string) string {
+	text = firstSentence(text)
+	for _, h := range hide {
+		if h != "" {
+			text = strings.ReplaceAll(text, h, "…")
+		}
+	}
+	words := strings.Split(text, " ")
+	for i, w := range words {
+		if len(w) >= tokenLength && !strings.Contains(w, "://") {
+			words[i] = "…"
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // firstSentence cuts the service's words before the trace ids that follow them.
 func firstSentence(text string) string {
 	text, _, _ = strings.Cut(text, "\r\n")
 	text, _, _ = strings.Cut(text, " Trace ID:")
+	text, _, _ = strings.Cut(text, "\n")
 	return strings.TrimSpace(text)
 }
 
@@ -127,47 +171,4 @@ func retryAfter(text string) time.Duration {
 		return max(0, time.Until(at))
 	}
 	return 0
-}
-
-// advice says what a person has to do about a code of the service (graph-facts §1.4), or "".
-func advice(code int) (graph.Kind, string) {
-	switch code {
-	case 7000215:
-		return graph.SignIn, "the client secret is wrong; make sure that CLIENT_SECRET is the secret's value, not its id"
-	case 7000222:
-		return graph.SignIn, "the client secret has expired; make a new one in the app registration and configure it"
-	case 70002, 700027, 7000218, 700025, 7000216:
-		return graph.SignIn, "the app's credential is refused; check CLIENT_ID and the secret or certificate"
-	case 50126:
-		return graph.SignIn, "user name or password is wrong"
-	case 700016:
-		return graph.SignIn, "the tenant knows no app with this client id; check CLIENT_ID and TENANT_ID"
-	case 90002, 50059, 900023:
-		return graph.SignIn, "there is no such tenant; check TENANT_ID"
-	case 90038:
-		return graph.SignIn, "the tenant is in a national cloud; set DUSKFS_LOGIN_URL and DUSKFS_GRAPH_URL to that cloud's"
-	case 50194, 9001023:
-		return graph.SignIn, "this app cannot sign in through a shared tenant; set TENANT_ID to your own"
-	case 70001, 7000112:
-		return graph.SignIn, "the app is disabled; have an administrator enable it"
-	case 500011, 70011, 1002012, 650056, 650057, 65005:
-		return graph.SignIn, "the app is not set up for Microsoft Graph; have an administrator give it Graph permissions"
-	case 65001, 65004, 90094:
-		return graph.SignIn, "consent is missing; have an administrator grant the app's Microsoft Graph permissions"
-	case 50105:
-		return graph.SignIn, "the account is not assigned to the app; ask an administrator"
-	case 50173, 700082, 70008, 700084, 70043, 50132, 50133, 50055, 50058, 54005, 70000, 700005, 501481, 50089:
-		return graph.SignIn, "the sign-in is over; sign in again"
-	case 50072, 50074, 50076, 50078, 50079, 53000, 53001, 53002, 53003, 530035:
-		return graph.SignIn, "the organisation asks for more than this sign-in gave; sign in again, or ask an administrator about conditional access"
-	case 50034:
-		return graph.SignIn, "there is no such account"
-	case 50053, 50057:
-		return graph.SignIn, "the account is locked or disabled; ask an administrator"
-	case 90055, 50196:
-		return graph.Throttled, "the sign-in service asks to wait"
-	case 50033, 90006, 90024, 90033:
-		return graph.Offline, "the sign-in service is out of order for the moment"
-	}
-	return "", ""
 }

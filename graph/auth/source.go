@@ -45,14 +45,18 @@ func (s *Source) Identity() Identity { return s.identity }
 type State struct {
 	SignedIn bool      // a token is at hand
 	Expires  time.Time // when it dies; zero without one
+	Scopes   []string  // what the token allows, as far as the service said
 	Err      error     // why the last sign-in failed; nil if it did not
+	// Unsaved is why the renewed sign-in of a person could not be kept, nil if it was. What is kept
+	// still serves.
+	Unsaved error
 }
 
 // State does no network.
 func (s *Source) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := State{Err: s.failure}
+	st := State{Err: s.failure, Scopes: s.kept.scopes, Unsaved: s.kept.unsaved}
 	if s.kept.secret != "" && time.Now().Before(s.kept.expires) {
 		st.SignedIn, st.Expires = true, s.kept.expires
 	}

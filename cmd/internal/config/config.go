@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/rest"
 )
 
@@ -24,7 +25,15 @@ type Config struct {
 	Tenant string // directory (tenant) id or domain
 	Client string // application (client) id
 	Secret Secret // application secret
-	User   string // sign-in name of the person whose OneDrive `me` means
+	User   string // sign-in name of the person whose OneDrive `me` means, or who has to sign in
+
+	SignIn              auth.Mode // empty: as the credentials say
+	Certificate         string    // file with certificate and private key
+	CertificatePassword Secret
+	AssertionFile       string // file with a workload's token
+	Keychain            bool   // the key of a kept sign-in goes to the keychain where there is one
+
+	Cloud string // name of one of Microsoft's clouds
 
 	GraphURL string // root, https, without a version
 	LoginURL string // root, https, without a tenant

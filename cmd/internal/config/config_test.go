@@ -101,6 +101,7 @@ func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 	good := map[string]string{
 		"drives": "me", "mountpoint": "/m", "read-only": "true", "graph.url": "https://g.example", "login.url": "https://l.example",
 		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "names.case": "blind", "log.level": "debug",
+		"auth.mode": "person", "auth.keychain": "false", "cloud": "usgov",
 	}
 	for _, k := range Keys() {
 		v := good[k.Name]
@@ -235,5 +236,30 @@ func TestPlacesOfThePlatforms(t *testing.T) {
 	}
 	if d := DirsOf("linux", map[string]string{"HOME": "/h", "XDG_STATE_HOME": "relative"}); d.State != "/h/.local/state/duskfs" {
 		t.Errorf("a relative XDG folder counted: %+v", d)
+	}
+}
+
+func TestACloudSetsBothAddressesUnlessTheyAreNamed(t *testing.T) {
+	c := load(t, world(t, nil, "DUSKFS_CLOUD=china"))
+	if c.GraphURL != "https://microsoftgraph.chinacloudapi.cn" || c.LoginURL != "https://login.chinacloudapi.cn" || c.Source("graph.url") != "variable DUSKFS_CLOUD" {
+		t.Errorf("graph %s (%s), login %s", c.GraphURL, c.Source("graph.url"), c.LoginURL)
+	}
+	c = load(t, world(t, nil, "DUSKFS_CLOUD=dod", "DUSKFS_GRAPH_URL=https://g.example"))
+	if c.GraphURL != "https://g.example" || c.LoginURL != "https://login.microsoftonline.us" {
+		t.Errorf("graph %s, login %s", c.GraphURL, c.LoginURL)
+	}
+	c = load(t, world(t, nil))
+	if c.GraphURL != "https://graph.microsoft.com" || c.LoginURL != "https://login.microsoftonline.com" || c.Source("login.url") != "default" {
+		t.Errorf("graph %s, login %s (%s)", c.GraphURL, c.LoginURL, c.Source("login.url"))
+	}
+	if _, err := Load(world(t, nil, "DUSKFS_CLOUD=germany")); err == nil || !strings.Contains(err.Error(), "global, usgov, dod, china") {
+		t.Errorf("an unknown cloud: %v", err)
+	}
+}
+
+func TestThePasswordOfACertificateIsNeverPrinted(t *testing.T) {
+	c := load(t, world(t, nil, "DUSKFS_AUTH_CERTIFICATE_PASSWORD=hunter2"))
+	if c.CertificatePassword.Reveal() != "hunter2" || strings.Contains(fmt.Sprintf("%+v %v", *c, c.Values()), "hunter2") {
+		t.Error("the password was not taken, or is shown")
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/rest"
 )
 
@@ -24,6 +25,7 @@ type Key struct {
 	secret  bool
 	list    bool
 	initial func(place) string
+	follows string // the key, earlier in the table, whose setting gives this one its default
 	set     func(*Config, string, place) error
 }
 
@@ -57,12 +59,22 @@ func Keys() []Key {
 			set: text(func(c *Config) *string { return &c.Client })},
 		{Name: "auth.secret", Seed: "CLIENT_SECRET", secret: true, Help: "application secret",
 			set: func(c *Config, s string, _ place) error { c.Secret = Secret(s); return nil }},
-		{Name: "auth.user", Seed: "USER_ID", Help: "person whose OneDrive `me` is, for sign-in as an application",
+		{Name: "auth.mode", Help: "person, secret, certificate, federated or managed; without it, what the credentials say", set: setMode},
+		{Name: "auth.certificate", Help: "PEM or PFX file with the application's certificate and private key",
+			set: path(func(c *Config) *string { return &c.Certificate })},
+		{Name: "auth.certificate-password", secret: true, Help: "password of that file",
+			set: func(c *Config, s string, _ place) error { c.CertificatePassword = Secret(s); return nil }},
+		{Name: "auth.assertion-file", Seed: "AZURE_FEDERATED_TOKEN_FILE", Help: "file with the token of a workload",
+			set: path(func(c *Config) *string { return &c.AssertionFile })},
+		{Name: "auth.keychain", Help: "keep the key of a person's sign-in in the keychain where there is one", initial: fixed("true"),
+			set: func(c *Config, s string, _ place) error { return setBool(&c.Keychain, s) }},
+		{Name: "auth.user", Seed: "USER_ID", Help: "person whose OneDrive `me` is, for sign-in as an application; else the person who has to sign in",
 			set: text(func(c *Config) *string { return &c.User })},
-		{Name: "graph.url", Help: "root of Microsoft Graph, for other clouds and the emulator",
-			initial: fixed("https://graph.microsoft.com"), set: rootURL(func(c *Config) *string { return &c.GraphURL })},
+		{Name: "cloud", Help: "global, usgov, dod or china: sets graph.url and login.url", initial: fixed("global"), set: setCloud},
+		{Name: "graph.url", Help: "root of Microsoft Graph, for the emulator",
+			follows: "cloud", set: rootURL(func(c *Config) *string { return &c.GraphURL })},
 		{Name: "login.url", Help: "root of the sign-in service",
-			initial: fixed("https://login.microsoftonline.com"), set: rootURL(func(c *Config) *string { return &c.LoginURL })},
+			follows: "cloud", set: rootURL(func(c *Config) *string { return &c.LoginURL })},
 		{Name: "ca.file", Help: "PEM file with further certificate authorities",
 			set: path(func(c *Config) *string { return &c.CAFile })},
 		{Name: "proxy", Help: "address of a proxy (http, https or socks5)", set: setProxy},
@@ -137,6 +149,31 @@ func rootURL(field func(*Config) *string) func(*Config, string, place) error {
 		*field(c) = "https://" + u.Host
 		return nil
 	}
+}
+
+func setMode(c *Config, s string, _ place) error {
+	var names []string
+	for _, m := range auth.Modes() {
+		if s == string(m) || s == "" {
+			c.SignIn = auth.Mode(s)
+			return nil
+		}
+		names = append(names, string(m))
+	}
+	return fmt.Errorf("want one of %s, not %q", strings.Join(names, ", "), s)
+}
+
+// setCloud also sets the addresses; the keys that name those come later in the table and win.
+func setCloud(c *Config, s string, _ place) error {
+	var names []string
+	for _, cloud := range auth.Clouds() {
+		if s == cloud.Name {
+			c.Cloud, c.GraphURL, c.LoginURL = cloud.Name, cloud.GraphURL, cloud.LoginURL
+			return nil
+		}
+		names = append(names, cloud.Name)
+	}
+	return fmt.Errorf("want one of %s, not %q", strings.Join(names, ", "), s)
 }
 
 func setProxy(c *Config, s string, _ place) error {

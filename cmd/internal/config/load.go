@@ -147,6 +147,12 @@ func (c *Config) take(k Key, layers []map[string]entry, p place) error {
 		}
 	}
 	p.base = e.base
+	if k.follows != "" && e.source == "default" {
+		e.value = c.following(k.Name)
+		if from := c.Source(k.follows); from != "default" {
+			e.source = from
+		}
+	}
 	if e.value != "" || e.source != "default" {
 		if err := k.set(c, e.value, p); err != nil {
 			what := err.Error()
@@ -164,4 +170,12 @@ func (c *Config) take(k Key, layers []map[string]entry, p place) error {
 	}
 	c.values = append(c.values, Value{Key: k.Name, Value: shown, Source: e.source, Var: k.Var()})
 	return nil
+}
+
+// following is the value that a key has by the setting of another one.
+func (c *Config) following(key string) string {
+	if key == "graph.url" {
+		return c.GraphURL
+	}
+	return c.LoginURL
 }

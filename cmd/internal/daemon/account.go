@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/duskfs/duskfs/cmd/internal/config"
@@ -35,22 +34,22 @@ func Connect(cfg *config.Config, version string, log *slog.Logger) (*Account, er
 	if err != nil {
 		return nil, err
 	}
-	source, err := auth.New(auth.Config{
-		Tenant: cfg.Tenant, ClientID: cfg.Client, ClientSecret: cfg.Secret.Reveal(),
-		LoginURL: cfg.LoginURL, GraphURL: cfg.GraphURL,
-		Transport: transport, UserAgent: rest.UserAgent(version),
-	})
+	source, err := auth.New(signInAs(cfg, version, transport))
 	if err != nil {
 		return nil, mistake(err)
 	}
+	user := cfg.User
+	if source.Identity().Person() {
+		user = "" // then `me` is who signed in
+	}
 	client, err := rest.New(rest.Options{
-		GraphURL: cfg.GraphURL, Tokens: source, User: cfg.User,
+		GraphURL: cfg.GraphURL, Tokens: source, User: user,
 		Transport: transport, Version: version, Logger: log,
 	})
 	if err != nil {
 		return nil, mistake(err)
 	}
-	return &Account{source: source, client: client, dir: filepath.Join(cfg.StateDir, "accounts", source.Identity().Key())}, nil
+	return &Account{source: source, client: client, dir: accountDir(cfg, source.Identity())}, nil
 }
 
 // mistake turns what the packages below call Invalid into a mistake of the configuration.
@@ -99,7 +98,7 @@ func (a *Account) Close() { a.client.Close() }
 // auth tells how the sign-in stands, without asking the service.
 func (a *Account) auth() control.Auth {
 	id, st := a.source.Identity(), a.source.State()
-	out := control.Auth{State: "unknown", Account: id.Account + " in " + id.Tenant, Expires: moment(st.Expires)}
+	out := control.Auth{State: "unknown", Account: id.Name + " in " + id.Tenant, Expires: moment(st.Expires)}
 	switch {
 	case errors.Is(st.Err, graph.SignIn):
 		out.State = "needed"
