@@ -82,6 +82,9 @@ type Item struct {
 	ModTime time.Time // fileSystemInfo, UTC; zero means unknown
 	Created time.Time // fileSystemInfo, UTC; zero means unknown
 	WebURL  string
+	// TargetDrive and Target name what a Shortcut stands for.
+	TargetDrive DriveID
+	Target      ItemID
 }
 
 // Version names the bytes of a file at one moment.
@@ -181,6 +184,10 @@ type Upload struct {
 	Begun func(session string) error
 	// Sent, if set, is told how many bytes the service has.
 	Sent func(n int64)
+	// Overtaken, if set, is told after the commit of versions that somebody else made between the last look at
+	// the replaced item and our bytes, oldest first: the service allows no condition that would have stopped us
+	// (Q19). They are still there as old versions, to be read with [History].
+	Overtaken func(between []Past)
 }
 
 // Change says what Update shall change. Zero fields stay as they are.

@@ -61,22 +61,23 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 // On an hour's work at the limit of a small tenant the client spends little more than an hour, and
 // is never told to wait without waiting.
 func TestAnHourOfWorkAtTheLimitTakesAnHour(t *testing.T) {
-	minutes := 60
-	if testing.Short() {
-		minutes = 10
-	}
 	for _, c := range []struct {
 		name    string
 		hide    bool
 		units   int // paced at so many a minute
+		minutes int // of work
 		refused int // at most
 	}{
-		{"told of the limit", false, rest.SmallTenant, 3},
-		{"told nothing", true, rest.SmallTenant, 2 + minutes/2},
-		{"told of the limit, believing in a larger one", false, 6000, 3 + minutes/4},
+		{"told of the limit", false, rest.SmallTenant, 60, 3},
+		{"told nothing", true, rest.SmallTenant, 15, 10},
+		{"told of the limit, believing in a larger one", false, 6000, 15, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			minutes := c.minutes
+			if testing.Short() {
+				minutes = min(minutes, 15)
+			}
 			var line *wire
 			in(t, graphtest.Options{UnitsPerMinute: rest.SmallTenant}, func(o *rest.Options) {
 				line = &wire{inner: o.Transport, takes: 80 * time.Millisecond, hide: c.hide}

@@ -122,6 +122,23 @@ func (d *Drive) Abandon(ctx context.Context, address string) error {
 
 // begin opens a new session and tells its address before the first byte is sent.
 func (s *session) begin(ctx context.Context) error {
+	r, err := s.d.c.do(ctx, s.beginCall())
+	if err != nil {
+		return s.taken(ctx, err)
+	}
+	if s.url, err = s.begun(r); err != nil {
+		return err
+	}
+	if s.u.Begun != nil {
+		if err := s.u.Begun(s.url); err != nil {
+			s.cancel(ctx)
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sending) beginCall() call {
 	item := sessionItem{Conflict: "replace"}
 	k := call{op: "upload", item: s.label, method: http.MethodPost, missing: knownMissing}
 	if s.u.ID != "" {
@@ -134,27 +151,21 @@ func (s *session) begin(ctx context.Context) error {
 		item.Times = &wireTimes{Modified: formatTime(s.u.ModTime)}
 	}
 	k.json = newSession{item}
-	r, err := s.d.c.do(ctx, k)
-	if err != nil {
-		return s.taken(ctx, err)
-	}
+	return k
+}
+
+// begun reads the address of a new session.
+func (s *sending) begun(r reply) (string, error) {
 	var state sessionState
 	if !r.decode(&state) || state.URL == "" {
-		return s.fault(graph.Lost, "the service opened an upload session without saying where")
+		return "", s.fault(graph.Lost, "the service opened an upload session without saying where")
 	}
-	s.url = state.URL
-	if s.u.Begun != nil {
-		if err := s.u.Begun(s.url); err != nil {
-			s.cancel(ctx)
-			return err
-		}
-	}
-	return nil
+	return state.URL, nil
 }
 
 // taken finds out what a refusal of a name means: a session that somebody left open holds the file
 // and is refused the same way (Q20).
-func (s *session) taken(ctx context.Context, err error) error {
+func (s *sending) taken(ctx context.Context, err error) error {
 	var e *graph.Error
 	if !errors.As(err, &e) || e.Kind != graph.Exist {
 		return err

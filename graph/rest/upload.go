@@ -15,13 +15,12 @@ import (
 // carries the time along: a PUT and a PATCH would be two versions, and twice the quota
 // (graph-facts §6.1).
 func (d *Drive) Upload(ctx context.Context, u graph.Upload) (graph.Item, error) {
-	s := &sending{d: d, u: u, label: u.Name}
+	s := newSending(d, u)
 	if u.ID != "" {
-		s.label = string(u.ID)
 		defer d.c.urls.drop(place{d.id, u.ID})
 	}
 	switch {
-	case u.Size < 0, u.ID == "" && (u.Parent == "" || !addressable(u.Name)), u.Size > 0 && u.Body == nil:
+	case !s.sensible(), u.Size > 0 && u.Body == nil:
 		return graph.Item{}, s.fault(graph.Invalid, "the upload says not what goes where")
 	case u.Size == 0:
 		return s.put(ctx)
@@ -34,6 +33,19 @@ type sending struct {
 	d     *Drive
 	u     graph.Upload
 	label string // for errors
+}
+
+func newSending(d *Drive, u graph.Upload) *sending {
+	s := &sending{d: d, u: u, label: u.Name}
+	if u.ID != "" {
+		s.label = string(u.ID)
+	}
+	return s
+}
+
+// sensible reports whether the upload says where the bytes go.
+func (s *sending) sensible() bool {
+	return s.u.Size >= 0 && (s.u.ID != "" || s.u.Parent != "" && addressable(s.u.Name))
 }
 
 func (s *sending) fault(kind graph.Kind, message string) error {

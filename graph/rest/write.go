@@ -25,18 +25,26 @@ type newFolder struct {
 
 // Mkdir makes a folder.
 func (d *Drive) Mkdir(ctx context.Context, parent graph.ItemID, folder string) (graph.Item, error) {
-	// "Not found" means a parent that was made a moment ago (Q24), and that nothing was made.
-	k := call{op: "mkdir", item: folder, method: http.MethodPost, url: d.c.address(d.itemPath(parent) + "/children"),
-		json: newFolder{Name: folder, Conflict: failIfTaken}, missing: knownMissing}
+	k := d.mkdirCall(parent, folder)
 	r, err := d.c.do(ctx, k)
 	if err != nil {
 		return graph.Item{}, err
 	}
+	return d.mkdirDone(ctx, k, parent, r)
+}
+
+func (d *Drive) mkdirCall(parent graph.ItemID, folder string) call {
+	// "Not found" means a parent that was made a moment ago (Q24), and that nothing was made.
+	return call{op: "mkdir", item: folder, method: http.MethodPost, url: d.c.address(d.itemPath(parent) + "/children"),
+		json: newFolder{Name: folder, Conflict: failIfTaken}, missing: knownMissing}
+}
+
+func (d *Drive) mkdirDone(ctx context.Context, k call, parent graph.ItemID, r reply) (graph.Item, error) {
 	if w, ok := made(r); ok {
 		return w.item(), nil
 	}
 	// Made, yet the answer is empty (Q5): asking again would fail, so look.
-	w, err := d.child(ctx, parent, folder, freshMissing)
+	w, err := d.child(ctx, parent, k.item, freshMissing)
 	if errors.Is(err, graph.NotExist) {
 		err = &graph.Error{Op: k.op, Item: k.item, Kind: graph.Lost, Status: r.status, Message: "the service made the folder without saying so, and does not show it yet"}
 	}
@@ -59,6 +67,10 @@ type itemChange struct {
 // Update moves, renames or dates an item. What is not to change is not sent, except that a time
 // given goes along with a move.
 func (d *Drive) Update(ctx context.Context, id graph.ItemID, c graph.Change, ifMatch string) (graph.Item, error) {
+	return d.patch(ctx, d.updateCall(id, c, ifMatch), id)
+}
+
+func (d *Drive) updateCall(id graph.ItemID, c graph.Change, ifMatch string) call {
 	var body itemChange
 	if c.Parent != "" {
 		body.Parent = &wireReference{ID: string(c.Parent)}
@@ -67,16 +79,19 @@ func (d *Drive) Update(ctx context.Context, id graph.ItemID, c graph.Change, ifM
 	if !c.ModTime.IsZero() {
 		body.Times = &wireTimes{Modified: formatTime(c.ModTime)}
 	}
-	return d.patch(ctx, call{op: "update", item: string(id), url: d.c.address(d.itemPath(id)), json: body,
-		header: condition(ifMatch), missing: knownMissing}, id)
+	return call{op: "update", item: string(id), method: http.MethodPatch, url: d.c.address(d.itemPath(id)), json: body,
+		header: condition(ifMatch), missing: knownMissing}
 }
 
 func (d *Drive) patch(ctx context.Context, k call, id graph.ItemID) (graph.Item, error) {
-	k.method = http.MethodPatch
 	r, err := d.c.do(ctx, k)
 	if err != nil {
 		return graph.Item{}, err
 	}
+	return d.patchDone(ctx, k, id, r)
+}
+
+func (d *Drive) patchDone(ctx context.Context, k call, id graph.ItemID, r reply) (graph.Item, error) {
 	if w, ok := made(r); ok {
 		return w.item(), nil
 	}
@@ -86,11 +101,15 @@ func (d *Drive) patch(ctx context.Context, k call, id graph.ItemID) (graph.Item,
 
 // Delete moves an item to the recycle bin, with all that is below it.
 func (d *Drive) Delete(ctx context.Context, id graph.ItemID, ifMatch string) error {
-	// A "not found" here is often wrong at first (Q7) and means that nothing was done.
-	_, err := d.c.do(ctx, call{op: "delete", item: string(id), method: http.MethodDelete, url: d.c.address(d.itemPath(id)),
-		header: condition(ifMatch), missing: knownMissing})
+	_, err := d.c.do(ctx, d.deleteCall(id, ifMatch))
 	d.c.urls.drop(place{d.id, id})
 	return err
+}
+
+func (d *Drive) deleteCall(id graph.ItemID, ifMatch string) call {
+	// A "not found" here is often wrong at first (Q7) and means that nothing was done.
+	return call{op: "delete", item: string(id), method: http.MethodDelete, url: d.c.address(d.itemPath(id)),
+		header: condition(ifMatch), missing: knownMissing}
 }
 
 // condition makes a write hold only for the version of the item with a tag.
@@ -108,7 +127,7 @@ func (d *Drive) date(ctx context.Context, i graph.Item, t time.Time) (graph.Item
 	if t.IsZero() {
 		return i, nil
 	}
-	dated, err := d.patch(ctx, call{op: "date", item: string(i.ID), url: d.c.address(d.itemPath(i.ID)),
+	dated, err := d.patch(ctx, call{op: "date", item: string(i.ID), method: http.MethodPatch, url: d.c.address(d.itemPath(i.ID)),
 		json: itemChange{Times: &wireTimes{Modified: formatTime(t)}}, missing: freshMissing, read: true}, i.ID)
 	if ctx.Err() != nil {
 		return graph.Item{}, err
