@@ -213,6 +213,14 @@ func (x *tx) setNode(n Node) (Node, error) {
 func (x *tx) addNode(n Node) (Node, error) { return x.change(nil, n) }
 
 func (x *tx) change(old *Node, n Node) (Node, error) {
+	// Whoever moves a folder has looked; here is where it must never go wrong.
+	if old != nil && n.Dir && placed(&n) && old.Parent != n.Parent {
+		if in, err := x.inside(n.Parent, n.Ino); err != nil {
+			return n, err
+		} else if in {
+			return n, ErrInside
+		}
+	}
 	d, err := x.diff(&n)
 	if err != nil {
 		return n, err
