@@ -28,6 +28,7 @@ func (f *FS) Lookup(ctx context.Context, parent cache.Ino, name string) (Attr, e
 		return f.lookupDrive(name)
 	}
 	parent = f.inner(parent)
+	before := f.records.Load()
 	n, err := f.lookup(ctx, parent, name)
 	if err != nil {
 		if errors.Is(err, cache.ErrNotExist) {
@@ -37,11 +38,21 @@ func (f *FS) Lookup(ctx context.Context, parent cache.Ino, name string) (Attr, e
 		}
 		return Attr{}, err
 	}
+	return f.describe(n, before), nil
+}
+
+// describe returns the attributes of a node that was read from the tree after records had the value
+// before. If its last handle went meanwhile, the row was read too early and is read again.
+func (f *FS) describe(n cache.Node, before uint64) Attr {
 	b := f.borrow(n.Ino)
 	if b != nil {
 		defer f.release(b)
+	} else if n.Written && f.records.Load() != before {
+		if again, err := f.tree.Get(n.Ino); err == nil {
+			n = again
+		}
 	}
-	return f.attr(n, b), nil
+	return f.attr(n, b)
 }
 
 func (f *FS) lookup(ctx context.Context, parent cache.Ino, name string) (n cache.Node, err error) {
@@ -90,6 +101,7 @@ func (f *FS) ReadDir(ctx context.Context, dir cache.Ino, cookie uint64, max int)
 		return out, nil
 	}
 	var nodes []cache.Node
+	before := f.records.Load()
 	err = f.listed(ctx, func() (err error) {
 		nodes, err = f.tree.List(dir, after, max-len(out))
 		return err
@@ -98,11 +110,7 @@ func (f *FS) ReadDir(ctx context.Context, dir cache.Ino, cookie uint64, max int)
 		return nil, stale(err)
 	}
 	for _, n := range nodes {
-		b := f.borrow(n.Ino)
-		a := f.attr(n, b)
-		if b != nil {
-			f.release(b)
-		}
+		a := f.describe(n, before)
 		out = append(out, Entry{Name: n.Name, Ino: a.Ino, Dir: n.Dir, Next: uint64(n.Ino) + firstCookie, Attr: a})
 	}
 	return out, nil

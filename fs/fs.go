@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -96,6 +97,8 @@ type FS struct {
 	stopped bool                         // guarded by mu
 	dirty   map[*body]struct{}           // guarded by mu: bodies whose size and time are not recorded
 	timer   *time.Timer                  // guarded by mu: runs settleAll; nil while nothing is dirty
+
+	records atomic.Uint64 // how often size and time of a body have been recorded
 
 	owned sync.WaitGroup // goroutines of this file system
 }

@@ -268,6 +268,32 @@ func TestSizeIsRecordedWhileAFileStaysOpen(t *testing.T) {
 	}
 }
 
+func TestASizeIsNeverSeenFromBeforeAWriteThatEnded(t *testing.T) {
+	w := world(t, nil)
+	first := create(t, w, "f", "")
+	ino := first.Ino()
+	first.Release()
+	// The kernel releases a file some time after close has returned, perhaps during the next stat.
+	for i := range 1000 {
+		h, err := w.FS.Open(ctx, ino, syscall.O_WRONLY|syscall.O_APPEND)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, h, "x", 0)
+		var released sync.WaitGroup
+		released.Go(h.Release)
+		a, err := w.FS.Lookup(ctx, fs.Root, "f")
+		if err != nil || a.Size != int64(i+1) {
+			t.Fatalf("size %d, %v, want %d", a.Size, err, i+1)
+		}
+		es, err := w.FS.ReadDir(ctx, fs.Root, 2, 10)
+		if err != nil || len(es) != 1 || es[0].Attr.Size != int64(i+1) {
+			t.Fatalf("listed %+v, %v, want size %d", es, err, i+1)
+		}
+		released.Wait()
+	}
+}
+
 func TestHandlesHoldTheirNode(t *testing.T) {
 	w := world(t, nil)
 	a := create(t, w, "f", "x")
