@@ -48,6 +48,9 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted; nothing that was not sent is lost")
+	}
 	if err != nil {
 		var quiet *outcome
 		if !errors.As(err, &quiet) || quiet.err != nil {
