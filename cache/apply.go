@@ -24,7 +24,10 @@ func (i *Inbox) Apply(c Case, r Ruling) error {
 		if err := a.check(); err != nil {
 			return err
 		}
-		if err := a.do(); err != nil {
+		switch err := a.do(); {
+		case errors.Is(err, ErrInside):
+			return fmt.Errorf("apply item %s: %w: %w", c.Incoming.ID, ErrStale, err)
+		case err != nil:
 			return fmt.Errorf("apply item %s: %w", c.Incoming.ID, err)
 		}
 		return x.del(itemKey(rowInbox, i.drive, c.Incoming.ID))
