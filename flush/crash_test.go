@@ -160,9 +160,12 @@ func TestALostAnswerAtAnyRequestIsLookedUp(t *testing.T) {
 					w := simtest.New(t, graphtest.Options{}, dawn)
 					day(t, w)
 					w.Server.Inject(graphtest.Fault{Op: "write", Skip: n, Drop: how})
-					_, err := w.Engine.Flush(t.Context(), flush.Request{AllowDeletes: true})
+					r, err := w.Engine.Flush(t.Context(), flush.Request{AllowDeletes: true})
 					if err != nil && !errors.Is(err, graph.Offline) {
 						t.Fatal(err)
+					}
+					if d := r.Drives[0]; err == nil && d.Deferred+d.Conflicts+d.Left > 0 {
+						t.Errorf("one lost answer, and the flush did not do all: %+v", d)
 					}
 					if done = w.Server.ClearFaults() > 0; done {
 						return

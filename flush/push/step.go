@@ -216,7 +216,10 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		}
 		return t.fatal(err)
 	case graph.Lost:
-		return verdict{Done: Done{Outcome: Deferred, Reason: explain(err)}, again: !t.last} // Recover looks again
+		if t.last {
+			return verdict{Done: Done{Outcome: Deferred, Reason: explain(err)}}
+		}
+		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
 		if !t.last {
 			return t.forget(verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true})
