@@ -130,6 +130,7 @@ type Server struct {
 	dropSocket map[*int]func()
 	subs       []*subscription
 	talking    sync.WaitGroup // conversations and deliveries; none is added once stopped is set
+	stopProxy  []func()
 	stopped    bool
 
 	graphURL, loginURL, storageURL string

@@ -258,6 +258,10 @@ func (s *Server) hangUp() {
 		u.cancel()
 	}
 	s.subs = nil
+	stop := s.stopProxy
 	s.mu.Unlock()
+	for _, f := range stop {
+		f()
+	}
 	s.talking.Wait()
 }
