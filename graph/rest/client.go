@@ -68,8 +68,15 @@ type Options struct {
 	// Patience is how long a call waits in all while the service throttles it.
 	Patience time.Duration
 	// Fragment is how many bytes of an upload go in one request, rounded to what the service takes:
-	// a multiple of 320 KiB below 60 MiB.
+	// a multiple of 320 KiB below 60 MiB. 0 begins with DefaultFragment, sends more on fast links and less
+	// on slow ones.
 	Fragment int64
+	// Paranoid reads the versions of a file after every upload that replaced it, to find out whether the bytes of
+	// somebody else came between. Without it that is done where the service's counters say that it is worth it, which
+	// those of personal drives do not.
+	Paranoid bool
+
+	grows bool
 }
 
 // Client is Graph as one account sees it. All methods may be called by any number of goroutines.
@@ -146,7 +153,7 @@ func New(o Options) (*Client, error) {
 	orTime(&o.StallTimeout, DefaultStallTimeout)
 	orTime(&o.Patience, DefaultPatience)
 	if o.Fragment <= 0 {
-		o.Fragment = DefaultFragment
+		o.Fragment, o.grows = DefaultFragment, true
 	}
 	o.Fragment = min(max(o.Fragment/fragmentUnit, 1), maxFragmentUnits) * fragmentUnit
 	return &Client{

@@ -45,6 +45,7 @@ type download struct {
 	version  graph.Version
 	pos, end int64
 	body     io.ReadCloser
+	past     string    // path of an old version's bytes, if one is read
 	sum      hash.Hash // of all bytes so far, where the whole file is read
 	breaks   int
 	err      error // final
@@ -126,6 +127,10 @@ func (r *download) Close() error {
 // address returns where the bytes are, asking the service unless it was asked a moment ago. It
 // fails with Changed if the item has another version by now.
 func (r *download) address() (h held, fresh bool, err error) {
+	if r.past != "" {
+		at, err := r.d.pastAddress(r.ctx, r.id, r.past)
+		return held{url: at, version: r.version}, true, err
+	}
 	here := place{r.d.id, r.id}
 	anyVersion := r.version == graph.Version{}
 	if h, ok := r.d.c.urls.get(here); ok && (anyVersion || h.version.Same(r.version)) {
@@ -143,7 +148,8 @@ func (r *download) address() (h held, fresh bool, err error) {
 		return held{}, false, &graph.Error{Op: "read", Item: string(r.id), Kind: graph.Changed, Message: "the file has other content by now"}
 	}
 	if w.Download == "" { // some answers leave it out; asking for the bytes redirects to it
-		if w.Download, err = r.d.redirect(r.ctx, r.id); err != nil {
+		k := call{op: "read", item: string(r.id), method: http.MethodGet, url: r.d.c.address(r.d.itemPath(r.id) + "/content"), read: true, missing: knownMissing}
+		if w.Download, err = r.d.redirect(r.ctx, k); err != nil {
 			return held{}, false, err
 		}
 	}
@@ -152,9 +158,8 @@ func (r *download) address() (h held, fresh bool, err error) {
 	return h, true, nil
 }
 
-// redirect asks for the bytes of an item and returns the address it is sent to.
-func (d *Drive) redirect(ctx context.Context, id graph.ItemID) (string, error) {
-	k := call{op: "read", item: string(id), method: http.MethodGet, url: d.c.address(d.itemPath(id) + "/content"), read: true, missing: knownMissing}
+// redirect asks for bytes and returns the address it is sent to.
+func (d *Drive) redirect(ctx context.Context, k call) (string, error) {
 	a, err := d.c.do(ctx, k)
 	if err != nil {
 		return "", err
@@ -207,7 +212,7 @@ func (r *download) fits(h *held, a reply) error {
 // keep keeps an address for the next piece. Without a tag that piece could be of another version
 // without a sign of it.
 func (r *download) keep(here place, h held) {
-	if h.tag == "" {
+	if h.tag == "" || r.past != "" {
 		r.d.c.urls.drop(here)
 		return
 	}

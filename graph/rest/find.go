@@ -131,7 +131,7 @@ func folderOf(d graph.Drive) string {
 }
 
 func (c *Client) libraries(ctx context.Context, site wireSite) ([]graph.Drive, error) {
-	drives, err := list[wireDrive](ctx, c, site.title(), "/sites/"+url.PathEscape(site.ID)+"/drives")
+	drives, err := list[wireDrive](ctx, c, call{op: "find", item: site.title()}, "/sites/"+url.PathEscape(site.ID)+"/drives")
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +160,7 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 		}
 		query = "*"
 	}
-	sites, err := list[wireSite](ctx, c, query, "/sites?search="+url.QueryEscape(query))
+	sites, err := list[wireSite](ctx, c, call{op: "find", item: query}, "/sites?search="+url.QueryEscape(query))
 	if err != nil {
 		if len(found) > 0 && errors.Is(err, graph.Denied) {
 			return found, nil
@@ -190,21 +190,21 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 }
 
 // list reads a collection to its end.
-func list[T any](ctx context.Context, c *Client, item, at string) ([]T, error) {
+func list[T any](ctx context.Context, c *Client, k call, at string) ([]T, error) {
 	var all []T
-	next := c.address(at)
+	k.url, k.price = c.address(at), many
 	for range maxPages {
 		var page struct {
 			Value []T    `json:"value"`
 			Next  string `json:"@odata.nextLink"`
 		}
-		if err := c.get(ctx, call{op: "find", item: item, url: next, price: many}, &page); err != nil {
+		if err := c.get(ctx, k, &page); err != nil {
 			return nil, err
 		}
 		all = append(all, page.Value...)
-		if next = page.Next; next == "" {
+		if k.url = page.Next; k.url == "" {
 			return all, nil
 		}
 	}
-	return nil, &graph.Error{Op: "find", Item: item, Kind: graph.Failed, Message: "the list does not end"}
+	return nil, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the list does not end"}
 }

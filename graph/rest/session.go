@@ -17,8 +17,10 @@ import (
 const (
 	// fragmentUnit is what every fragment but the last must be a multiple of (graph-facts §6.2).
 	fragmentUnit     = 320 << 10
-	maxFragmentUnits = 180              // 56.25 MiB; requests must stay below 60 MiB
+	maxFragmentUnits = 190              // 59.4 MiB; requests must stay below 60 MiB
 	maxPut           = 250 << 20        // of a PUT without a session (graph-facts §6.1)
+	shortFragment    = 4 * time.Second  // a fragment that takes less may be followed by a longer one
+	longFragment     = 20 * time.Second // and one that takes more by a shorter one
 	maxTroubles      = 5                // fragments in a row that fail without a byte more arriving
 	maxAsks          = 50               // of one session about where it stands
 	cancelTime       = 10 * time.Second // for deleting a session that is given up
@@ -32,6 +34,8 @@ type session struct {
 	*sending
 	url      string
 	pos      int64     // bytes that the service has
+	size     int64     // of the next fragment, at most
+	seen     wireItem  // what is replaced, as it was right before the last fragment
 	troubles int       // failures in a row
 	asks     int       // how often the service was asked where the session stands
 	sum      hash.Hash // of the first summed bytes
@@ -67,7 +71,7 @@ func (s sessionState) next() (int64, bool) {
 // run sends the bytes by the session begun earlier, if there is one, and by a new one if that is
 // dead; a session that dies on the way is replaced once.
 func (s *sending) run(ctx context.Context) (graph.Item, error) {
-	try := &session{sending: s, url: s.u.Session, sum: graph.NewQuickXor()}
+	try := s.session(s.u.Session)
 	if try.url != "" {
 		i, err := try.resume(ctx)
 		if !errors.Is(err, errDead) {
@@ -76,7 +80,7 @@ func (s *sending) run(ctx context.Context) (graph.Item, error) {
 	}
 	var err error
 	for range 2 {
-		try = &session{sending: s, sum: graph.NewQuickXor()}
+		try = s.session("")
 		var i graph.Item
 		if err = try.begin(ctx); err != nil {
 			if s.u.Size <= maxPut && s.held(ctx, err) {
@@ -93,6 +97,10 @@ func (s *sending) run(ctx context.Context) (graph.Item, error) {
 		return graph.Item{}, e
 	}
 	return graph.Item{}, s.fault(graph.Failed, "the service ends the upload session again and again")
+}
+
+func (s *sending) session(url string) *session {
+	return &session{sending: s, url: url, size: s.d.c.opts.Fragment, sum: graph.NewQuickXor()}
 }
 
 // held reports whether a session was refused since there is another one (Q20): most often our own
@@ -219,6 +227,7 @@ func (s *session) send(ctx context.Context) (graph.Item, error) {
 		}
 		if done {
 			s.over()
+			s.lookBack(ctx, s.seen, i)
 			return s.confirm(ctx, i, graph.HashOf(s.sum))
 		}
 	}
@@ -266,17 +275,29 @@ func fragmentEnd(pos, size, most int64, guarded bool) int64 {
 	return pos + min(body, most)
 }
 
+// nextFragment says how long the next fragment may be after one of some bytes took a time. It aims at some seconds
+// each: long enough that the answers between them cost nothing, short enough that a break loses little.
+func nextFragment(sent, size int64, took time.Duration) int64 {
+	switch {
+	case took < shortFragment && sent >= size:
+		size *= 2
+	case took > longFragment:
+		size /= 2
+	}
+	return min(max(size/fragmentUnit, 1), maxFragmentUnits) * fragmentUnit
+}
+
 // fragment sends the next fragment, and finds out where the session stands if that fails. It is
 // done when the service has made the file.
 func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err error) {
-	end := fragmentEnd(s.pos, s.u.Size, s.d.c.opts.Fragment, s.u.ID != "")
+	end := fragmentEnd(s.pos, s.u.Size, s.size, s.u.ID != "")
 	last := end == s.u.Size
 	if last && s.u.ID != "" {
-		if _, err := s.unchanged(ctx); err != nil {
+		if s.seen, err = s.unchanged(ctx); err != nil {
 			return graph.Item{}, false, err
 		}
 	}
-	pos := s.pos
+	pos, began := s.pos, time.Now()
 	r, err := s.d.c.do(ctx, call{op: "upload", item: s.label, method: http.MethodPut, url: s.url, storage: true,
 		slow:   last, // the service puts the file together
 		stream: func() io.Reader { return io.NewSectionReader(s.u.Body, pos, end-pos) }, length: end - pos,
@@ -297,6 +318,9 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 		}
 		if s.pos > pos {
 			s.troubles = 0
+			if s.d.c.opts.grows {
+				s.size = nextFragment(end-pos, s.size, time.Since(began))
+			}
 			return graph.Item{}, false, nil
 		}
 		return graph.Item{}, false, s.trouble(ctx, s.fault(graph.Failed, "the service does not take the bytes"))
@@ -322,6 +346,9 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 func (s *session) trouble(ctx context.Context, err error) error {
 	if s.troubles++; s.troubles > maxTroubles {
 		return err
+	}
+	if s.d.c.opts.grows {
+		s.size = max(s.size/2/fragmentUnit, 1) * fragmentUnit
 	}
 	return sleep(ctx, missingFirst<<s.troubles)
 }

@@ -106,16 +106,15 @@ func nothing() io.Reader { return http.NoBody }
 // unchanged reads the item to be replaced and fails with Changed if it is not what it is believed
 // to be. Sessions take no condition that would hold (Q19), so this is done right before the bytes
 // that commit.
-func (s *sending) unchanged(ctx context.Context) (graph.Item, error) {
+func (s *sending) unchanged(ctx context.Context) (wireItem, error) {
 	w, err := s.d.wireItem(ctx, "upload", s.u.ID)
 	if err != nil {
-		return graph.Item{}, err
+		return wireItem{}, err
 	}
-	now := w.item()
-	if s.u.Base != (graph.Version{}) && !now.Version().Same(s.u.Base) {
-		return now, s.fault(graph.Changed, "the file has other content by now")
+	if s.u.Base != (graph.Version{}) && !w.item().Version().Same(s.u.Base) {
+		return wireItem{}, s.fault(graph.Changed, "the file has other content by now")
 	}
-	return now, nil
+	return w, nil
 }
 
 // look reads the item that the upload makes or replaces.

@@ -28,6 +28,8 @@ type wireItem struct {
 	Deleted facet         `json:"deleted"`
 	Parent  wireReference `json:"parentReference"`
 	Times   wireTimes     `json:"fileSystemInfo"`
+	// Modified is when the service last changed anything of the item.
+	Modified string `json:"lastModifiedDateTime"`
 	// Download is pre-authenticated: a secret.
 	Download string `json:"@microsoft.graph.downloadUrl"`
 }

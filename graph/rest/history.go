@@ -1,0 +1,126 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/graph"
+)
+
+var _ graph.History = (*Drive)(nil)
+
+// wireVersion is a version of a file as it comes.
+type wireVersion struct {
+	ID       string  `json:"id"`
+	Size     flexInt `json:"size"`
+	Modified string  `json:"lastModifiedDateTime"`
+	By       struct {
+		User, Application struct {
+			Name string `json:"displayName"`
+		}
+	} `json:"lastModifiedBy"`
+}
+
+// Versions returns the versions of a file, the current one first.
+func (d *Drive) Versions(ctx context.Context, id graph.ItemID) ([]graph.Past, error) {
+	all, err := list[wireVersion](ctx, d.c, call{op: "versions", item: string(id), missing: knownMissing}, d.itemPath(id)+"/versions")
+	if err != nil {
+		return nil, err
+	}
+	past := make([]graph.Past, len(all))
+	for i, w := range all {
+		past[i] = graph.Past{ID: w.ID, Size: max(0, int64(w.Size)), ModTime: parseTime(w.Modified), By: w.By.User.Name}
+		if past[i].By == "" {
+			past[i].By = w.By.Application.Name
+		}
+	}
+	return past, nil
+}
+
+// PastContent opens all bytes of a version. Versions have no hash to compare with.
+func (d *Drive) PastContent(ctx context.Context, id graph.ItemID, p graph.Past) (io.ReadCloser, error) {
+	if p.Size == 0 {
+		return io.NopCloser(bytes.NewReader(nil)), nil
+	}
+	r := &download{ctx: ctx, d: d, id: id, end: p.Size, past: d.itemPath(id) + "/versions/" + url.PathEscape(p.ID) + "/content",
+		version: graph.Version{Size: p.Size}}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// lookBack finds out, after the commit of an upload that replaced a file, whether somebody else's bytes came between
+// the last look and ours: where the service counted more than our own change, its versions tell. What cannot be
+// read is no failure of the upload.
+func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
+	if s.u.Overtaken == nil || s.u.ID == "" || seen.ID == "" {
+		return
+	}
+	if n, ok := counted(seen.item(), now); (!ok || n <= 1) && !s.d.c.opts.Paranoid {
+		return
+	}
+	versions, err := s.d.Versions(ctx, s.u.ID)
+	if err != nil {
+		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)
+		return
+	}
+	if found := between(versions, parseTime(seen.Modified), int64(seen.Size)); len(found) > 0 {
+		s.u.Overtaken(found)
+	}
+}
+
+// between picks those of a file's versions, the current one first, that came after a moment at which it had a size. The
+// version of that moment itself has the same time, or an older one.
+func between(versions []graph.Past, since time.Time, size int64) []graph.Past {
+	var found, same []graph.Past
+	for _, v := range versions[min(1, len(versions)):] {
+		switch {
+		case v.ModTime.After(since) || v.ModTime.Equal(since) && v.Size != size:
+			found = append(found, v)
+		case v.ModTime.Equal(since):
+			same = append(same, v)
+		}
+	}
+	if len(same) > 1 {
+		found = append(found, same[:len(same)-1]...)
+	}
+	slices.Reverse(found)
+	return found
+}
+
+// counted says how many changes of the bytes the service has counted from one state of a file to another: by the cTags,
+// else by the eTags, which count other changes too. Tags of personal drives tell nothing (graph-facts §3.1).
+func counted(before, after graph.Item) (int64, bool) {
+	for _, tags := range [][2]string{{before.CTag, after.CTag}, {before.ETag, after.ETag}} {
+		a, n, ok := counter(tags[0])
+		b, m, ok2 := counter(tags[1])
+		if ok && ok2 && a == b {
+			return m - n, true
+		}
+	}
+	return 0, false
+}
+
+// counter takes a tag such as "{GUID},7" or "c:{GUID},7" apart.
+func counter(tag string) (id string, n int64, ok bool) {
+	tag = strings.Trim(tag, `"`)
+	i := strings.LastIndexByte(tag, ',')
+	if i < 0 || !strings.Contains(tag[:i], "{") {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(tag[i+1:], 10, 64)
+	return tag[:i], n, err == nil
+}
+
+// pastAddress asks where the bytes of an old version are.
+func (d *Drive) pastAddress(ctx context.Context, id graph.ItemID, at string) (string, error) {
+	return d.redirect(ctx, call{op: "read", item: string(id), method: http.MethodGet, url: d.c.address(at), read: true, missing: knownMissing})
+}
