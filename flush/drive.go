@@ -11,6 +11,7 @@ import (
 	"github.com/duskfs/duskfs/cache/refresh"
 	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/push"
+	"github.com/duskfs/duskfs/graph"
 )
 
 // rounds is how often a flush plans again after it met somebody else's change.
@@ -94,7 +95,7 @@ func (k *keeper) refresh(ctx context.Context) (res DriveRefresh, err error) {
 		end(err)
 	}
 	if err != nil {
-		res.Error, res.Kind = err.Error(), kindOf(err)
+		res.Error, res.Kind = err.Error(), graph.KindOf(err)
 	}
 	return res, err
 }
@@ -128,7 +129,7 @@ func (k *keeper) flush(ctx context.Context, j job, progress func(Progress)) (Dri
 		end(err)
 	}
 	if err != nil {
-		f.res.Error, f.res.Kind = err.Error(), kindOf(err)
+		f.res.Error, f.res.Kind = err.Error(), graph.KindOf(err)
 	}
 	return f.res, err
 }
@@ -305,12 +306,12 @@ func (k *keeper) status() DriveStatus {
 		s.Progress = &p
 	}
 	if k.err != nil {
-		s.Error, s.Kind, s.ErrAt = k.err.Error(), kindOf(k.err), k.errAt
+		s.Error, s.Kind, s.ErrAt = k.err.Error(), graph.KindOf(k.err), k.errAt
 	}
 	k.mu.Unlock()
 	failed := func(err error) {
 		if err != nil && s.Error == "" {
-			s.Error, s.Kind, s.ErrAt = err.Error(), kindOf(err), k.o.Now()
+			s.Error, s.Kind, s.ErrAt = err.Error(), graph.KindOf(err), k.o.Now()
 		}
 	}
 	info, err := k.o.Store.Drive(k.d.Num)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
-	"github.com/duskfs/duskfs/graph"
 )
 
 // Engine runs the cycles of some drives. All methods are safe for concurrent use.
@@ -290,12 +289,4 @@ func (e *Engine) Status() Status {
 		s.Drives = append(s.Drives, k.status())
 	}
 	return s
-}
-
-// kindOf says what an error means to people who only see its kind.
-func kindOf(err error) graph.Kind {
-	if err == nil {
-		return ""
-	}
-	return graph.KindOf(err)
 }
