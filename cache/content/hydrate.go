@@ -46,7 +46,7 @@ type fetch struct {
 type readAhead struct {
 	next   int64 // where the last window ended
 	window int64
-	asked  int64 // where the last one who waited began
+	asked  int64 // where the last one who asked began
 }
 
 // size returns how much to fetch for a reader that misses off.
@@ -74,6 +74,7 @@ func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error {
 	b := f.b
 	for {
 		b.mu.Lock()
+		b.ahead.asked = off
 		want, missing := b.missing(off, n)
 		if !missing {
 			b.mu.Unlock()
@@ -83,7 +84,6 @@ func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error {
 			b.mu.Unlock()
 			return err
 		}
-		b.ahead.asked = want.off
 		x, err := b.join(ctx, src, want)
 		if err != nil {
 			b.mu.Unlock()
