@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/des"
 	"crypto/pbkdf2"
 	"crypto/sha1"
 	"crypto/sha256"
@@ -45,17 +46,20 @@ var (
 	oidPBKDF2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 5, 12}
 )
 
-// keyLength is that of AES in CBC mode by its identifier, 0 for anything else.
-func keyLength(id asn1.ObjectIdentifier) int {
+// blockCipher finds a cipher in CBC mode by its identifier, and the length of its key; 0 for anything
+// else. The old one is what `openssl req -newkey` still writes.
+func blockCipher(id asn1.ObjectIdentifier) (int, func([]byte) (cipher.Block, error)) {
 	switch id.String() {
 	case "2.16.840.1.101.3.4.1.2":
-		return 16
+		return 16, aes.NewCipher
 	case "2.16.840.1.101.3.4.1.22":
-		return 24
+		return 24, aes.NewCipher
 	case "2.16.840.1.101.3.4.1.42":
-		return 32
+		return 32, aes.NewCipher
+	case "1.2.840.113549.3.7":
+		return 24, des.NewTripleDESCipher
 	}
-	return 0
+	return 0, nil
 }
 
 // function finds the hash of an HMAC by its identifier; none means SHA-1.
@@ -92,7 +96,7 @@ func openPKCS8(der []byte, password string) (crypto.PrivateKey, error) {
 	if err := parseAll(outer.Algorithm.Parameters.FullBytes, &scheme); err != nil {
 		return nil, err
 	}
-	length := keyLength(scheme.Encryption.Algorithm)
+	length, open := blockCipher(scheme.Encryption.Algorithm)
 	if !scheme.Derivation.Algorithm.Equal(oidPBKDF2) || length == 0 {
 		return nil, errScheme
 	}
@@ -106,21 +110,22 @@ func openPKCS8(der []byte, password string) (crypto.PrivateKey, error) {
 	if err := parseAll(scheme.Encryption.Parameters.FullBytes, &iv); err != nil {
 		return nil, err
 	}
-	if len(iv) != aes.BlockSize || len(outer.Data) == 0 || len(outer.Data)%aes.BlockSize != 0 {
-		return nil, errors.New("encrypted key of a strange length")
-	}
 	secret, err := pbkdf2.Key(h, password, derive.Salt, derive.Iterations, length)
 	if err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(secret)
+	block, err := open(secret)
 	if err != nil {
 		return nil, err
+	}
+	size := block.BlockSize()
+	if len(iv) != size || len(outer.Data) == 0 || len(outer.Data)%size != 0 {
+		return nil, errors.New("encrypted key of a strange length")
 	}
 	plain := make([]byte, len(outer.Data))
 	cipher.NewCBCDecrypter(block, iv).CryptBlocks(plain, outer.Data)
 	pad := int(plain[len(plain)-1])
-	if pad < 1 || pad > aes.BlockSize || !bytes.Equal(plain[len(plain)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
+	if pad < 1 || pad > size || !bytes.Equal(plain[len(plain)-pad:], bytes.Repeat([]byte{byte(pad)}, pad)) {
 		return nil, errPassword
 	}
 	key, err := x509.ParsePKCS8PrivateKey(plain[:len(plain)-pad])
