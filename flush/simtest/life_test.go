@@ -298,7 +298,7 @@ func (l *life) flush() {
 		die = l.rnd.IntN(12)
 	}
 	after := l.rnd.IntN(2) == 0
-	kept := filepath.Join(l.t.TempDir(), fmt.Sprint(len(l.log)))
+	kept := filepath.Join(simtest.Folder(l.t), "kept")
 	var mu sync.Mutex
 	asked, dead := 0, false
 	l.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
@@ -356,7 +356,7 @@ func (l *life) end() {
 	l.Server.ClearFaults()
 	l.Server.SetFeedLag(0)
 	for range 10 {
-		time.Sleep(30 * time.Hour)
+		l.Skip(30 * time.Hour)
 		r, err := l.Engine.Flush(context.Background(), flush.Request{AllowDeletes: true})
 		if err != nil {
 			l.t.Fatalf("the last flush: %v", err)

@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +44,33 @@ type World struct {
 	// Options are those of the engine, but for store and drives.
 	Options flush.Options
 	wire    *wire
+	skew    atomic.Int64
+}
+
+// Now is the clock of the program: that of the bubble or the machine, and what Skip added.
+func (w *World) Now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
+
+// Skip sets the program's clock forward, or back. The service's goes on as it was: days pass without
+// the timers of the store's database, which cost more than a whole life.
+func (w *World) Skip(d time.Duration) { w.skew.Add(int64(d)) }
+
+// Folder makes a folder of the test in memory where the machine has such a disk: a life writes
+// little, but waits often for a disk.
+func Folder(t testing.TB) string {
+	t.Helper()
+	if os.Getenv("TMPDIR") != "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "duskfs-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // wire is the network between here and there.
@@ -74,7 +103,7 @@ func (w *World) Between(hook func(*http.Request, http.RoundTripper) (*http.Respo
 func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *World {
 	t.Helper()
 	s := graphtest.Start(t, o)
-	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: t.TempDir()}
+	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: Folder(t)}
 	if prepare != nil {
 		prepare(w.Far)
 	}
@@ -95,7 +124,7 @@ func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *Wor
 func (w *World) Open(dir string) {
 	w.T.Helper()
 	w.Dir = dir
-	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk"})
+	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now})
 	w.Use(w.Near)
 }
 
@@ -111,6 +140,7 @@ func (w *World) Use(s graph.Service) {
 	w.must(err)
 	w.Num, w.Root = info.Num, info.Root
 	o := w.Options
+	o.Now = w.Now
 	o.Store, o.Drives = w.Store, []flush.Drive{{Num: info.Num, Name: "drive", Service: s}}
 	w.Engine = flush.New(o)
 }
