@@ -38,7 +38,7 @@ func failure(ctx context.Context, err error, hide []string) error {
 	}
 	var refused msal.CallErr
 	if errors.As(err, &refused) && refused.Resp != nil {
-		return answer(refused.Resp, hide)
+		return answer(refused, hide)
 	}
 	e := &graph.Error{Op: op, Kind: graph.Failed}
 	var broken *url.Error
@@ -72,7 +72,7 @@ func described(text string, hide []string) (graph.Kind, string, string) {
 			return graph.SignIn, "AADSTS" + digits, foreign("AADSTS"+after, hide)
 		}
 	}
-	if strings.Contains(text, "access_denied") {
+	if strings.Contains(text, "access_denied") || strings.Contains(text, "denied access") {
 		return graph.SignIn, "access_denied", "the sign-in was cancelled or refused in the browser; run `duskfs login` again"
 	}
 	return graph.Failed, "", "the answer of the sign-in service makes no sense"
@@ -99,7 +99,8 @@ func unreachable(err *url.Error) string {
 }
 
 // answer turns an HTTP error of the sign-in service into ours.
-func answer(resp *http.Response, hide []string) error {
+func answer(refused msal.CallErr, hide []string) error {
+	resp := refused.Resp
 	var body struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
@@ -107,6 +108,10 @@ func answer(resp *http.Response, hide []string) error {
 		Trace       string `json:"trace_id"`
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if len(data) == 0 && refused.Err != nil { // MSAL reads the body itself while it waits for a code
+		_, text, _ := strings.Cut(refused.Err.Error(), ":\n")
+		data = []byte(text)
+	}
 	if err == nil {
 		err = json.Unmarshal(data, &body)
 	}

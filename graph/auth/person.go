@@ -67,12 +67,12 @@ func newPublic(p prepared, accessor cache.ExportReplace) (public.Client, error) 
 }
 
 func (w *person) token(ctx context.Context, a ask) (token, error) {
-	for try := 1; ; try++ {
+	for {
 		t, err := w.once(ctx, a)
-		if !errors.Is(err, errNobody) || try == 2 {
+		if !errors.Is(err, errReplaced) {
 			return t, nobody(err)
 		}
-		// Somebody signed in anew in the middle of it: once more, from what is kept now.
+		// Somebody signed in anew in the middle of it: again, from what is kept now.
 	}
 }
 
@@ -91,7 +91,10 @@ func (w *person) once(ctx context.Context, a ask) (token, error) {
 	}
 	*w.kept = kept{vault: w.vault, signIn: r.SignIn}
 	accounts, err := w.client.Accounts(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, errNobody), errors.Is(err, errReplaced):
+		return token{}, err
+	case err != nil:
 		return token{}, failure(ctx, err, w.hide)
 	}
 	options := []public.AcquireSilentOption{}
@@ -109,8 +112,8 @@ func (w *person) once(ctx context.Context, a ask) (token, error) {
 	}
 	result, err := w.client.AcquireTokenSilent(ctx, scopes, options...)
 	switch {
-	case errors.Is(err, errNobody):
-		return token{}, errNobody
+	case errors.Is(err, errNobody), errors.Is(err, errReplaced):
+		return token{}, err
 	case err != nil:
 		return token{}, failure(ctx, err, w.hide)
 	}
@@ -131,7 +134,7 @@ func (k *kept) Replace(ctx context.Context, c cache.Unmarshaler, _ cache.Replace
 	case err != nil:
 		return err
 	case r.SignIn != k.signIn:
-		return errNobody
+		return errReplaced
 	}
 	return c.Unmarshal(r.Cache)
 }
@@ -144,7 +147,7 @@ func (k *kept) Export(ctx context.Context, c cache.Marshaler, _ cache.ExportHint
 		return err
 	}
 	err = k.vault.renew(ctx, k.signIn, func(r *record) { r.Cache = json.RawMessage(data) })
-	if errors.Is(err, errNobody) {
+	if errors.Is(err, errNobody) || errors.Is(err, errReplaced) {
 		return err
 	}
 	k.unsaved = err

@@ -36,8 +36,10 @@ type record struct {
 	Cache  json.RawMessage `json:"cache"`  // MSAL's, opaque
 }
 
-// errNobody: nobody has signed in.
-var errNobody = errors.New("nobody is signed in")
+var (
+	errNobody   = errors.New("nobody is signed in")
+	errReplaced = errors.New("somebody has signed in anew") // perhaps the same person
+)
 
 // vault keeps one person's sign-in in sealed files of a folder. Any number of processes may share
 // it: each change is made under a file lock that is held for no call over the network, and replaces the
@@ -148,8 +150,8 @@ func (v *vault) save(ctx context.Context, r record) (h holder, err error) {
 	return h, err
 }
 
-// renew replaces the record by what change makes of it. It fails with errNobody if the sign-in it
-// belongs to has ended meanwhile, by a logout or by another login; nothing is changed then.
+// renew replaces the record by what change makes of it. If the sign-in it belongs to has ended
+// meanwhile, it fails with errNobody after a logout or errReplaced after a login, and changes nothing.
 func (v *vault) renew(ctx context.Context, signIn string, change func(*record)) error {
 	return v.locked(ctx, func() error {
 		r, h, err := v.load(ctx)
@@ -157,7 +159,7 @@ func (v *vault) renew(ctx context.Context, signIn string, change func(*record)) 
 		case err != nil:
 			return err
 		case r.SignIn != signIn:
-			return errNobody
+			return errReplaced
 		}
 		key, err := v.key(ctx, h)
 		if err != nil {
