@@ -41,6 +41,10 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 				v = []string{}
 			}
 			return object{"violations": v, "open_sessions": s.OpenSessions()}, nil
+		case "catalogue":
+			return Catalogue(), nil
+		case "quirk":
+			return s.Switched(), nil
 		case "env":
 			return s.Env(), nil
 		case "drives":
@@ -58,16 +62,8 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 		return nil, nil
 	case "POST fault":
 		var f []Fault
-		var one Fault
-		raw, err := readAll(r)
-		if err != nil {
+		if err := readOneOrMore(r, &f); err != nil {
 			return nil, err
-		}
-		if json.Unmarshal(raw, &f) != nil {
-			if err := json.Unmarshal(raw, &one); err != nil {
-				return nil, err
-			}
-			f = []Fault{one}
 		}
 		s.Inject(f...)
 		return nil, nil
@@ -81,6 +77,15 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 			s.SetQuirks(k)
 		}
 		return nil, err
+	case "POST quirk":
+		var many []Quirk
+		if err := readOneOrMore(r, &many); err != nil {
+			return nil, err
+		}
+		return nil, s.Switch(many...)
+	case "DELETE quirk":
+		s.SwitchOff(q["name"]...)
+		return nil, nil
 	case "DELETE fault":
 		return object{"left": s.ClearFaults()}, nil
 	case "POST offline":
@@ -153,6 +158,12 @@ func (s *Server) adminDrive(r *http.Request, what string) (any, error) {
 			return nil, err
 		}
 		return nil, d.Lock(path, form)
+	case "POST protect":
+		on, err := strconv.ParseBool(word(q.Get("on"), "true"))
+		if err != nil {
+			return nil, err
+		}
+		return nil, d.Protect(path, on)
 	case "POST share":
 		return nil, d.Share(path, q.Get("user"), word(q.Get("role"), "read"))
 	case "POST quota":
@@ -174,6 +185,23 @@ func (s *Server) adminDrive(r *http.Request, what string) (any, error) {
 		return nil, d.Generate(n, s.opts.Seed)
 	}
 	return nil, &apiError{status: http.StatusNotFound, code: "notFound", msg: errAdmin.Error()}
+}
+
+// readOneOrMore reads a list from JSON, or one thing as a list.
+func readOneOrMore[E any](r *http.Request, into *[]E) error {
+	raw, err := readAll(r)
+	if err != nil {
+		return err
+	}
+	if json.Unmarshal(raw, into) == nil {
+		return nil
+	}
+	var one E
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return err
+	}
+	*into = []E{one}
+	return nil
 }
 
 func either(i Info, err error) (any, error) { return i, err }

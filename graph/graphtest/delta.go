@@ -34,7 +34,11 @@ func (c *call) delta(it *item) (*reply, error) {
 	if c.r.Method != http.MethodGet {
 		return nil, &apiError{status: http.StatusMethodNotAllowed, code: "BadRequest", msg: "The method is not supported here."}
 	}
-	head := d.visible(c.s.now().Add(-c.s.lag))
+	lag := c.s.lag
+	if more := c.s.lasts(8); more > lag && c.s.odd(8) {
+		lag = more
+	}
+	head := d.visible(c.s.now().Add(-lag))
 	k := cursor{Epoch: d.epoch, Full: head + 1, Below: it.id, Select: option(c.q, "select"), Top: top(c.q, c.feedPage())}
 	token := c.q.Get("token")
 	if token == "" {
@@ -62,6 +66,9 @@ func (c *call) delta(it *item) (*reply, error) {
 		if err != nil || json.Unmarshal(raw, &k) != nil || k.Top <= 0 {
 			return nil, errInvalid("The token is malformed.")
 		}
+	}
+	if k.Full == 0 {
+		head = max(head, k.From) // what a feed has told it does not take back
 	}
 	if k.Epoch != d.epoch {
 		return nil, c.gone()
@@ -108,7 +115,7 @@ func (d *Drive) changes(k *cursor, head int64) ([]*item, int64) {
 			continue
 		case e.it.deleted && k.Full > 0 && e.seq < k.Full: // gone before the enumeration began
 			continue
-		case !e.it.under(k.Below, d), e.it.deleted && d.s.quirks.LoseTombstones:
+		case !e.it.under(k.Below, d), e.it.deleted && (d.s.quirks.LoseTombstones || d.s.odd(9)):
 			continue
 		}
 		if len(out) == k.Top {
@@ -155,7 +162,7 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		if it.deleted {
 			o = d.tombstone(it)
 		}
-		if c.s.quirks.DuplicateFeed && !it.folder && !it.deleted {
+		if !it.folder && !it.deleted && (c.s.quirks.DuplicateFeed || c.s.odd(11)) {
 			value = append(value, selected(c.s.quirks.stale(o), fields))
 		}
 		value = append(value, selected(o, fields))
@@ -178,6 +185,9 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 	if c.s.opts.ShuffleFeed {
 		rng := rand.New(rand.NewPCG(c.s.opts.Seed, uint64(k.From)))
 		rng.Shuffle(len(value), func(i, j int) { value[i], value[j] = value[j], value[i] })
+	}
+	if c.s.odds[10] != nil && c.s.odd(10) {
+		value = atEnd(value)
 	}
 	return value
 }

@@ -19,6 +19,7 @@
 // # Colleague, faults, counters
 //
 // The methods of [Drive] change a drive as another person would. [Server.Inject] disturbs requests,
+// [Server.Switch] makes the oddities that the field knows as Q1 to Q33 ([Catalogue]),
 // [Server.Counts] says what was asked, [Server.Violations] what was asked wrongly.
 //
 // # Admin endpoint
@@ -48,6 +49,11 @@
 //	POST   fault                               body: a Fault or a list of them
 //	DELETE fault                               forget all faults
 //	POST   quirks                              body: the Quirks in force from now on
+//	GET    catalogue                           every oddity by number and name
+//	GET    quirk                               those that are on: [{"name","chance","times","for"},…]
+//	POST   quirk                               body: a Quirk or a list of them, to switch on
+//	DELETE quirk?name=Q7&name=…                switch off; without names all of them
+//	POST   protect?drive=DRIVE&path=P&on=true|false  a folder takes no writes
 //	POST   offline?on=true|false               every connection breaks
 //	POST   token-life?for=10s
 //	POST   feed-lag?for=30s

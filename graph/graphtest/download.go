@@ -51,6 +51,9 @@ func (s *Server) storage(r *http.Request) *reply {
 	s.counts.add(o)
 	s.check.request(o, r, s.now())
 	fault := s.strike(o)
+	if fault == nil {
+		fault = s.oddStorage(o)
+	}
 	s.mu.Unlock()
 	return s.disturbed(r.Context(), r, o, fault, func() *reply {
 		// Field: rclone sends the header with the status and the end of a session, and lives.

@@ -13,7 +13,8 @@ import (
 // principal is who a request comes from: a person through an app, or the app itself.
 type principal struct {
 	client string
-	user   *User // nil for the app itself
+	user   *User     // nil for the app itself
+	begun  time.Time // of an access token
 	ends   time.Time
 	scope  string
 }
@@ -123,7 +124,8 @@ func (e *entra) life() time.Duration {
 }
 
 func (e *entra) grantAccess(p principal) string {
-	p.ends = e.s.now().Add(e.life())
+	p.begun = e.s.now()
+	p.ends = p.begun.Add(e.life())
 	t := "SECRET-ACCESS-" + random(24)
 	e.access[t] = p
 	return t

@@ -41,6 +41,11 @@ func (d *Drive) locked(it *item) error {
 	if !ok {
 		return nil
 	}
+	return lockedAs(form)
+}
+
+// lockedAs makes one of the three shapes.
+func lockedAs(form int) *apiError {
 	e := &apiError{status: http.StatusLocked}
 	switch form {
 	case 1:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
@@ -142,7 +141,7 @@ func (s *Server) strike(o Op) *Fault {
 			f.Skip--
 			continue
 		}
-		if f.Chance > 0 && rand.Float64() >= f.Chance {
+		if f.Chance > 0 && s.dice.Float64() >= f.Chance {
 			continue
 		}
 		hit := *f

@@ -2,6 +2,7 @@ package graphtest
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -84,6 +85,9 @@ func (c *call) children(it *item) (*reply, error) {
 	for _, k := range keys[start:end] {
 		value = append(value, selected(c.drive.json(it.children[k], c.storage), fields))
 	}
+	if start == 0 && c.s.odd(26) {
+		value = append(value, selected(c.drive.notebook(it, c.storage), fields))
+	}
 	out := object{"@odata.context": c.contextURL(), "@odata.count": len(keys), "value": value}
 	if end < len(keys) {
 		q := url.Values{}
@@ -121,6 +125,9 @@ func (c *call) mkdir(parent *item, in object) (*reply, error) {
 	}
 	behaviour, err := c.behaviour(in, "fail")
 	if err != nil {
+		return nil, err
+	}
+	if err := c.drive.refuseWrites(parent); err != nil {
 		return nil, err
 	}
 	it, made, err := c.drive.mkdir(parent, name, behaviour, c.s.now())
@@ -181,6 +188,9 @@ func (c *call) update(it *item, in object) (*reply, error) {
 	if n, ok := in["name"].(string); ok {
 		name = n
 	}
+	if err := errors.Join(d.refuseWrites(it), d.refuseWrites(parent)); err != nil {
+		return nil, err
+	}
 	if parent != it.parent || name != it.name {
 		if err := d.move(it, parent, name, behaviour, now); err != nil {
 			return nil, err
@@ -234,7 +244,10 @@ func (c *call) delete(it *item) (*reply, error) {
 	if err := d.locked(it); err != nil {
 		return nil, err
 	}
-	if c.s.quirks.HoldFolders && len(it.children) > 0 {
+	if err := d.refuseWrites(it); err != nil {
+		return nil, err
+	}
+	if len(it.children) > 0 && (c.s.quirks.HoldFolders || c.s.odd(31)) {
 		return nil, &apiError{status: http.StatusForbidden, code: "accessDenied",
 			msg: "Request was cancelled by event received. If attempting to delete a non-empty folder, it's possible that it's on hold"}
 	}
@@ -293,6 +306,9 @@ func (c *call) store(b *body) (object, int, error) {
 		}
 	}
 	parent, name, err := c.place()
+	if err == nil {
+		err = d.refuseWrites(parent)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -50,10 +50,11 @@ func (s *Server) SetQuirks(q Quirks) { s.mu.Lock(); defer s.mu.Unlock(); s.quirk
 
 // distort makes the JSON of an item as odd as the quirks say. The caller holds the lock.
 func (q Quirks) distort(o object, d *Drive, it *item, feed bool) {
-	if q.EncodedNames && feed {
+	s := d.s
+	if feed && (q.EncodedNames || s.odd(12)) {
 		o["name"] = url.PathEscape(it.name)
 	}
-	if ref, ok := o["parentReference"].(object); ok && q.ShortDriveIDs && d.kind == Personal {
+	if ref, ok := o["parentReference"].(object); ok && d.kind == Personal && (q.ShortDriveIDs || s.odd(16)) {
 		ref["driveId"] = strings.ToLower(strings.TrimLeft(d.id, "0"))
 	}
 	file, ok := o["file"].(object)
@@ -62,16 +63,18 @@ func (q Quirks) distort(o object, d *Drive, it *item, feed bool) {
 	}
 	switch strings.ToLower(path.Ext(it.name)) {
 	case ".heic", ".docx", ".xlsx", ".pptx":
-		if q.WrongSizes {
+		if q.WrongSizes || s.odd(15) {
 			o["size"] = it.size + 2207
 			file["hashes"] = object{"quickXorHash": "AQEBAQEBAQEBAQEBAQEBAQEBAQE="}
 		}
 	}
-	if q.NoHashes {
+	if q.NoHashes || s.odd(13) {
 		delete(file, "hashes")
 	}
 	if q.OddTimes {
 		o["fileSystemInfo"] = object{"createdDateTime": nil, "lastModifiedDateTime": "0001-01-01T00:00:00Z"}
+	} else if n, ok := s.oddly(25); ok {
+		o["fileSystemInfo"] = object{"createdDateTime": oddTime(uint64(n) + 1), "lastModifiedDateTime": oddTime(uint64(n))}
 	}
 }
 
@@ -87,12 +90,12 @@ var collation = strings.NewReplacer("æ", "ae", "ø", "o", "ß", "ss", "œ", "oe
 
 // similar refuses a name that the server's collation calls equal to that of another child.
 func (d *Drive) similar(parent *item, name string, except *item) error {
-	if !d.s.quirks.Collation {
+	if !d.s.quirks.Collation && d.s.odds[33] == nil {
 		return nil
 	}
 	want := collation.Replace(fold(name))
 	for key, kid := range parent.children {
-		if kid != except && collation.Replace(key) == want {
+		if kid != except && collation.Replace(key) == want && (d.s.quirks.Collation || d.s.odd(33)) {
 			e := errExists()
 			e.inner = "similarRelationshipNameAlreadyExists"
 			return e

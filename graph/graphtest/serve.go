@@ -70,6 +70,9 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 	s.counts.add(c.op)
 	s.check.request(c.op, r, s.now())
 	fault := s.strike(c.op)
+	if fault == nil {
+		fault = c.odd()
+	}
 	long := s.quirks.RefuseLongURLs && len(r.URL.String()) > 2048
 	limits, wait := s.meter(c.op, c.q.Get("token") != "" || c.rt.arg != "")
 	if wait > 0 {

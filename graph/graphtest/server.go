@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -119,6 +120,9 @@ type Server struct {
 	lag      time.Duration
 	rewrite  time.Duration
 	quirks   Quirks
+	odds     map[int]*oddity      // of the catalogue, by number
+	silent   map[string]time.Time // drives throttled by themselves, by id
+	dice     *mrand.Rand
 	counts   Counts
 	check    checker
 	units    unitWindow
@@ -146,6 +150,8 @@ func New(o Options) (*Server, error) {
 		listeners: map[*listener]bool{}, sockets: map[string]socketGrant{}, dropSocket: map[*int]func(){},
 		life: o.TokenLife, lag: o.FeedLag, rewrite: o.OfficeRewrite, quirks: o.Quirks, counts: newCounts(),
 		graphURL: "https://" + memGraph, loginURL: "https://" + memLogin, storageURL: "https://" + memStorage}
+	s.odds, s.silent = map[int]*oddity{}, map[string]time.Time{}
+	s.dice = mrand.New(mrand.NewPCG(o.Seed, 0xd1ce))
 	s.check.seen = map[string]int{}
 	s.check.pause, s.check.hasty = map[string]time.Time{}, map[string]int{}
 	s.entra.init(s)

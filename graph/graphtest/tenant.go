@@ -45,7 +45,10 @@ func (c *call) drivesAnswer() (*reply, error) {
 	for _, d := range list {
 		value = append(value, selected(d.driveJSON(), selection(c.q)))
 	}
-	if c.s.quirks.PhantomDrives && c.user != nil {
+	if c.user != nil && c.s.odds[17] != nil && c.s.now().Sub(c.who.begun) < c.s.lasts(17) && c.s.odd(17) {
+		return nil, &apiError{status: http.StatusForbidden, code: "accessDenied", msg: "Access denied"}
+	}
+	if c.user != nil && (c.s.quirks.PhantomDrives || c.s.odd(17)) {
 		for _, name := range []string{"ODCMetadataArchive", "PersonalCacheLibrary"} {
 			value = append(value, object{"id": "b!" + c.s.guidOf(name), "name": name, "driveType": c.user.d.kind, "owner": c.user.d.person()})
 		}
@@ -56,6 +59,7 @@ func (c *call) drivesAnswer() (*reply, error) {
 // driveExtra answers what of a drive is neither the drive nor an item of it.
 func (c *call) driveExtra() (*reply, error) {
 	switch rest := strings.TrimPrefix(c.rt.sub, "drive/"); {
+	case strings.HasPrefix(rest, "sharedWithMe") && c.s.odd(27):
 	case strings.HasPrefix(rest, "recent"), strings.HasPrefix(rest, "sharedWithMe"), rest == "bundles", rest == "following":
 		return jsonReply(http.StatusOK, object{"@odata.context": c.contextURL(), "value": []object{}}), nil
 	case strings.HasPrefix(rest, "special/"):

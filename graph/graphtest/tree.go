@@ -32,20 +32,21 @@ type Drive struct {
 	created time.Time
 
 	// All below is guarded by Server.mu.
-	items  map[string]*item
-	bin    map[string]*item // deleted items by id; their descendants hang below them
-	root   *item
-	next   uint64 // number of the next item
-	seq    int64  // of the last change
-	log    []change
-	epoch  int    // tokens of an older epoch are refused with 410
-	resync string // code of that refusal
-	total  int64  // quota in bytes
-	used   int64
-	binned int64
-	locks  map[string]int // item id to the form of its 423
-	grants map[string][]permission
-	by     object // see person
+	items    map[string]*item
+	bin      map[string]*item // deleted items by id; their descendants hang below them
+	root     *item
+	next     uint64 // number of the next item
+	seq      int64  // of the last change
+	log      []change
+	epoch    int    // tokens of an older epoch are refused with 410
+	resync   string // code of that refusal
+	total    int64  // quota in bytes
+	used     int64
+	binned   int64
+	locks    map[string]int  // item id to the form of its 423
+	readOnly map[string]bool // folders that take no writes
+	grants   map[string][]permission
+	by       object // see person
 }
 
 // change says that an item changed. Only the newest change of an item counts.
@@ -95,7 +96,7 @@ type version struct {
 // newDrive makes an empty drive.
 func (s *Server) newDrive(kind, title string, number uint64) *Drive {
 	d := &Drive{s: s, kind: kind, title: title, total: 1 << 40, epoch: 1,
-		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, grants: map[string][]permission{}}
+		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, readOnly: map[string]bool{}, grants: map[string][]permission{}}
 	d.created = s.now()
 	seed := mix(s.opts.Seed, number+0xd21e)
 	if kind == Personal {
@@ -389,7 +390,7 @@ func (d *Drive) move(it, parent *item, name, behaviour string, now time.Time) er
 	d.detach(it)
 	it.name = name
 	d.attach(it, parent)
-	if d.s.quirks.MoveResetsTime {
+	if d.s.quirks.MoveResetsTime || d.s.odd(30) {
 		it.fsMod = d.clip(now)
 	}
 	d.bump(it, false, now)

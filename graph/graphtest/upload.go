@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -62,7 +63,7 @@ func (c *call) createSession(in object) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.checkPlace(parent, name, false); err != nil {
+	if err := errors.Join(d.checkPlace(parent, name, false), d.refuseWrites(parent)); err != nil {
 		return nil, err
 	}
 	u := &session{id: random(8), d: d, parent: parent, name: name, behaviour: behaviour, times: t, begun: now, total: -1}
@@ -83,7 +84,7 @@ func (c *call) createSession(in object) (*reply, error) {
 		if err := d.locked(was); err != nil {
 			return nil, err
 		}
-		if s.opts.StrictSessionMatch && c.r.Header.Get("If-Match") != "" {
+		if c.r.Header.Get("If-Match") != "" && (s.opts.StrictSessionMatch || s.odd(19)) {
 			d.bump(was, false, now)
 			u.doomed = true
 		}
@@ -306,17 +307,18 @@ func (s *Server) commit(r *http.Request, key string, u *session) (*reply, error)
 
 // rewriteLater lets the service change an Office, PDF or HTML file some time after its upload.
 func (s *Server) rewriteLater(d *Drive, it *item) {
-	if s.rewrite <= 0 {
+	after := s.rewrite
+	if !isOffice(it.name) {
 		return
 	}
-	ext := strings.ToLower(it.name[strings.LastIndexByte(it.name, '.')+1:])
-	switch ext {
-	case "docx", "xlsx", "pptx", "doc", "xls", "ppt", "pdf", "html", "htm":
-	default:
+	if last := s.lasts(14); after <= 0 && s.odd(14) {
+		after = last
+	}
+	if after <= 0 {
 		return
 	}
 	b := it.body
-	s.later = append(s.later, effect{s.now().Add(s.rewrite), func(now time.Time) {
+	s.later = append(s.later, effect{s.now().Add(after), func(now time.Time) {
 		if it.deleted || it.body != b {
 			return
 		}
