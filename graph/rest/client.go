@@ -71,6 +71,9 @@ type Options struct {
 	// a multiple of 320 KiB below 60 MiB. 0 begins with DefaultFragment, sends more on fast links and less
 	// on slow ones.
 	Fragment int64
+	// Prefer are more values of the Prefer header of listings and of every page of the change feed, such as
+	// "deltashowsharingchanges" and what it needs (graph-facts §4).
+	Prefer []string
 	// Paranoid reads the versions of a file after every upload that replaced it, to find out whether the bytes of
 	// somebody else came between. Without it that is done where the service's counters say that it is worth it, which
 	// those of personal drives do not.
@@ -83,7 +86,8 @@ type Options struct {
 // It starts none that outlives a call.
 type Client struct {
 	opts      Options
-	root      string // scheme and host, lower case, no slash
+	prefer    map[string]string // header of listings and feeds
+	root      string            // scheme and host, lower case, no slash
 	userAgent string
 	gate      *gate
 	budget    *budget
@@ -160,6 +164,9 @@ func New(o Options) (*Client, error) {
 		opts:      o,
 		root:      "https://" + strings.ToLower(u.Host),
 		userAgent: UserAgent(o.Version),
+		// Without it personal drives leave out shortcuts to folders that others share (graph-facts §4). It is
+		// repeated on every page. Not asked for is deltaExcludeParent: folders above a change cost little.
+		prefer:    map[string]string{"Prefer": strings.Join(append([]string{"Include-Feature=AddToOneDrive"}, o.Prefer...), ", ")},
 		gate:      &gate{},
 		budget:    newBudget(o.UnitsPerMinute, o.UnitsBurst),
 		units:     *o.Units,

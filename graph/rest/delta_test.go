@@ -2,12 +2,16 @@ package rest_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // follow reads the feed to its end.
@@ -136,6 +140,172 @@ func TestAFeedThatStandsStillIsAnError(t *testing.T) {
 			w.Inject(graphtest.Fault{Op: graphtest.OpDelta, Status: 200, Type: "application/json", Body: body})
 			_, err := w.near.Delta(w.ctx(), link)
 			wants(t, err, graph.Failed)
+		}
+	})
+}
+
+// Every page is asked for the same way, since the service forgets what was preferred (graph-facts §4).
+func TestEveryPageOfTheFeedIsPreferredAlike(t *testing.T) {
+	var asked []*http.Request
+	in(t, graphtest.Options{FeedPage: 10}, func(o *rest.Options) {
+		inner := o.Transport
+		o.Prefer = []string{"deltashowsharingchanges", "deltashowremovedasdeleted"}
+		o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/delta") || strings.HasSuffix(r.URL.Path, "/children") {
+				asked = append(asked, r)
+			}
+			return inner.RoundTrip(r)
+		})
+	}, func(w *world) {
+		for n := range 2500 {
+			w.must(w.far.Put(fmt.Sprintf("/d/f%d", n), nil))
+		}
+		_, link, pages := w.follow(graph.Start)
+		w.follow(link)
+		w.follow(graph.Latest)
+		for range w.near.Children(w.ctx(), w.at("/d").ID) {
+			continue
+		}
+		if pages < 3 || len(asked) < pages+4 {
+			t.Errorf("%d pages, %d requests", pages, len(asked))
+		}
+		for _, r := range asked {
+			if got := r.Header.Get("Prefer"); got != "Include-Feature=AddToOneDrive, deltashowsharingchanges, deltashowremovedasdeleted" {
+				t.Errorf("%s prefers %q", r.URL.RawQuery, got)
+			}
+			if r.Header.Get("deltaExcludeParent") != "" {
+				t.Error("folders above are left out")
+			}
+			if q := r.URL.Query(); q.Get("token") == "" && q.Get("$skiptoken") == "" && !strings.Contains(q.Get("$select"), "parentReference") {
+				t.Errorf("asked for everything: %s", r.URL.RawQuery)
+			}
+		}
+	})
+}
+
+// What the feed gives is what reading the item gives, as far as the feed tells it.
+func TestTheFeedLeavesNothingOutThatIsNeeded(t *testing.T) {
+	for _, personal := range []bool{false, true} {
+		in(t, graphtest.Options{Personal: personal}, nil, func(w *world) {
+			w.put("/d/f.txt", []byte("x"))
+			must(t, w.far.Touch("/d/f.txt", yesterday))
+			w.must(w.far.MakePackage("/notes"))
+			other := w.AddUser("carol@contoso.example", "Carol", graphtest.Business).Drive()
+			w.must(other.Put("/shared/x", nil))
+			w.must(w.far.MakeShortcut("/link", other, "/shared"))
+			byID := map[graph.ItemID]graph.Item{}
+			items, _, _ := w.follow(graph.Start)
+			for _, i := range items {
+				byID[i.ID] = i
+			}
+			for _, path := range []string{"/", "/d", "/d/f.txt", "/notes", "/link"} {
+				want := w.at(path)
+				got := byID[want.ID]
+				if want.Type == graph.File || personal {
+					want.CTag = got.CTag // business feeds leave it out
+				}
+				want.CTag, got.CTag = "", ""
+				if got != want {
+					t.Errorf("%s: feed gave\n%+v, item is\n%+v", path, got, want)
+				}
+				for i, err := range w.near.Children(w.ctx(), want.Parent) {
+					if i.CTag = ""; err != nil || i.ID == want.ID && i != want {
+						t.Errorf("%s: listing gave\n%+v, %v, item is\n%+v", path, i, err, want)
+					}
+				}
+			}
+			link := byID[w.at("/link").ID]
+			shared, err := other.Stat("/shared")
+			must(t, err)
+			if link.Type != graph.Shortcut || !graph.SameDrive(link.TargetDrive, graph.DriveID(other.ID())) || string(link.Target) != shared.ID {
+				t.Errorf("shortcut %+v", link)
+			}
+			if byID[w.at("/notes").ID].Type != graph.Package {
+				t.Error("a notebook is no package")
+			}
+		})
+	}
+}
+
+// Items that vanish can come without a sign of it: no deleted facet, and no parent (graph-facts §4).
+func TestAnEntryThatIsNowhereIsAskedFor(t *testing.T) {
+	simply(t, func(w *world) {
+		there := w.put("/d/f", []byte("x"))
+		entry := func(id graph.ItemID) string {
+			return `{"id":"` + string(id) + `","name":"f","file":{},"parentReference":{}}`
+		}
+		page := `{"value":[` + entry("GONE") + `,` + entry(there.ID) + `],"@odata.deltaLink":"` + w.GraphURL() + `/v1.0/x"}`
+		w.Inject(graphtest.Fault{Op: graphtest.OpDelta, Status: 200, Type: "application/json", Body: page, Times: 2})
+		p, err := w.near.Delta(w.ctx(), graph.Start)
+		must(t, err)
+		if len(p.Items) != 2 || p.Items[0] != (graph.Item{ID: "GONE", Deleted: true}) || p.Items[1] != there {
+			t.Errorf("got %+v", p.Items)
+		}
+		w.Inject(graphtest.Fault{Op: graphtest.OpItem, Status: 403, Times: -1})
+		_, err = w.near.Delta(w.ctx(), graph.Start)
+		wants(t, err, graph.Denied)
+	})
+}
+
+// A feed that ends in the middle, in each of the forms seen, starts anew.
+func TestTheFeedBreaksOffBetweenPages(t *testing.T) {
+	for name, fault := range map[string]graphtest.Fault{
+		"stale link":           {Status: 400, Code: "invalidRequest", Message: "Invalid paging token"},
+		"not found":            {Status: 404, Times: -1},
+		"gone":                 {Status: 410, Code: "resyncRequired"},
+		"gone, apply":          {Status: 410, Code: "resyncRequired", Inner: "resyncChangesApplyDifferences"},
+		"gone, upload":         {Status: 410, Code: "resyncChangesUploadDifferences"},
+		"gone, without a body": {Status: 410, Body: " ", Type: "text/html"},
+		"gone, forgotten":      {Status: 410, Code: "syncStateNotFound"},
+		"resync as 400":        {Status: 400, Code: "resyncRequired"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simply(t, func(w *world) {
+				for n := range 1500 {
+					w.must(w.far.Put(fmt.Sprintf("/f%d", n), nil))
+				}
+				p, err := w.near.Delta(w.ctx(), graph.Start)
+				must(t, err)
+				fault.Op = graphtest.OpDelta
+				w.Inject(fault)
+				_, err = w.near.Delta(w.ctx(), p.Next)
+				wants(t, err, graph.Restart)
+				w.ClearFaults()
+			})
+		})
+	}
+}
+
+var million = flag.Bool("million", false, "enumerate a million items (a gigabyte of memory for the emulator)")
+
+// What an enumeration takes does not grow with the number of items.
+func TestAnEnumerationTakesNoMemory(t *testing.T) {
+	n := 30_000
+	if *million {
+		n = 1_000_000
+	}
+	in(t, graphtest.Options{}, func(o *rest.Options) { o.Logger = nil }, func(w *world) {
+		must(t, w.far.Generate(n, 1))
+		var m runtime.MemStats
+		var first, most uint64
+		items, pages := 0, 0
+		for link, done := graph.Start, false; !done; pages++ {
+			p, err := w.near.Delta(w.ctx(), link)
+			must(t, err)
+			items += len(p.Items)
+			link, done = p.Next, p.Done
+			if every := max(1, n/10_000); pages%every == 1 {
+				runtime.GC()
+				runtime.ReadMemStats(&m)
+				if first == 0 {
+					first = m.HeapAlloc
+				}
+				most = max(most, m.HeapAlloc)
+			}
+		}
+		t.Logf("%d items on %d pages, %d KiB more at most", items, pages, (most-first)>>10)
+		if items < n || most-first > 8<<20 {
+			t.Errorf("%d items of %d, memory grew by %d KiB", items, n, (most-first)>>10)
 		}
 	})
 }

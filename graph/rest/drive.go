@@ -17,6 +17,8 @@ const (
 	// is looked for.
 	knownMissing  = 3
 	soughtMissing = 1
+	// wantedOfItems are the properties that wireItem has, without the address of the bytes.
+	wantedOfItems = "id,name,size,eTag,cTag,webUrl,file,folder,package,remoteItem,root,deleted,parentReference,fileSystemInfo"
 	// maxEmptyPages bounds pages without items in a row, which are legal and must end some time.
 	maxEmptyPages = 200
 )
@@ -124,9 +126,9 @@ func (c *Client) get(ctx context.Context, k call, into any) error {
 func (d *Drive) Children(ctx context.Context, id graph.ItemID) iter.Seq2[graph.Item, error] {
 	return func(yield func(graph.Item, error) bool) {
 		seen := map[string]bool{}
-		next := d.c.address(d.itemPath(id) + "/children?$top=" + strconv.Itoa(pageSize))
+		next := d.c.address(d.itemPath(id) + "/children?$top=" + strconv.Itoa(pageSize) + "&$select=" + wantedOfItems)
 		for empty := 0; next != ""; {
-			k := call{op: "list", item: string(id), url: next, missing: knownMissing, price: many}
+			k := call{op: "list", item: string(id), url: next, missing: knownMissing, price: many, header: d.c.prefer}
 			var page wirePage
 			err := d.c.get(ctx, k, &page)
 			if err == nil && (seen[next] || empty > maxEmptyPages) {

@@ -221,3 +221,9 @@ func hashOf(b []byte) graph.Hash {
 const fragment = 640 << 10
 
 var yesterday = time.Date(1999, 12, 31, 23, 59, 58, 0, time.UTC)
+
+// must is must for what the colleague does.
+func (w *world) must(_ graphtest.Info, err error) {
+	w.t.Helper()
+	must(w.t, err)
+}

@@ -23,7 +23,7 @@ type wireItem struct {
 	File    *wireFile     `json:"file"`
 	Folder  facet         `json:"folder"`
 	Package facet         `json:"package"`
-	Remote  facet         `json:"remoteItem"`
+	Remote  *wireRemote   `json:"remoteItem"`
 	Root    facet         `json:"root"`
 	Deleted facet         `json:"deleted"`
 	Parent  wireReference `json:"parentReference"`
@@ -42,6 +42,14 @@ type wireFile struct {
 
 type wireReference struct {
 	ID string `json:"id"`
+}
+
+// wireRemote is what a shortcut stands for, in another drive.
+type wireRemote struct {
+	ID     string `json:"id"`
+	Parent struct {
+		Drive string `json:"driveId"`
+	} `json:"parentReference"`
 }
 
 type wireTimes struct {
@@ -103,8 +111,8 @@ func (w wireItem) item() graph.Item {
 	switch {
 	case i.Root:
 		i.Type, i.Parent = graph.Folder, ""
-	case w.Remote.here():
-		i.Type = graph.Shortcut
+	case w.Remote != nil:
+		i.Type, i.Target, i.TargetDrive = graph.Shortcut, graph.ItemID(w.Remote.ID), graph.DriveID(w.Remote.Parent.Drive)
 	case w.Package.here():
 		i.Type = graph.Package
 	case w.Folder.here():

@@ -34,7 +34,7 @@ func TestItemsAsTheyCome(t *testing.T) {
 		{"null facets", `{"id":"1","folder":{},"deleted":null,"remoteItem":null,"package":null,"root":null}`, graph.Item{ID: "1", Type: graph.Folder}},
 		{"root", `{"id":"1","name":"root","root":{},"folder":{},"parentReference":{"driveId":"d"}}`, graph.Item{ID: "1", Name: "root", Root: true, Type: graph.Folder}},
 		{"notebook", `{"id":"1","package":{"type":"oneNote"},"folder":{}}`, graph.Item{ID: "1", Type: graph.Package}},
-		{"shortcut", `{"id":"1","name":"s","remoteItem":{"id":"x","folder":{}}}`, graph.Item{ID: "1", Name: "s", Type: graph.Shortcut}},
+		{"shortcut", `{"id":"1","name":"s","remoteItem":{"id":"x","folder":{}}}`, graph.Item{ID: "1", Name: "s", Type: graph.Shortcut, Target: "x"}},
 		{"tombstone", `{"id":"1","name":"a","size":3,"deleted":{"state":"deleted"},"file":{"hashes":{"quickXorHash":"AAAAAAAAAAAAAAAAAAAAAAAAAAA="}},"parentReference":{"id":"0"}}`,
 			graph.Item{ID: "1", Deleted: true}},
 		{"tombstone with an empty facet", `{"id":"1","deleted":{}}`, graph.Item{ID: "1", Deleted: true}},
