@@ -72,21 +72,22 @@ type runningSum struct {
 // is known; bytes that are not those are dropped (graph.Failed).
 func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error {
 	b := f.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ahead.asked = off
+	var x *fetch
 	for {
-		b.mu.Lock()
-		b.ahead.asked = off
 		want, missing := b.missing(off, n)
-		if !missing {
-			b.mu.Unlock()
+		switch {
+		case !missing:
 			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case x != nil && x.done && x.err != nil:
+			return x.err // some bytes came before it broke: that is no reason to ask for ever
 		}
-		if err := ctx.Err(); err != nil {
-			b.mu.Unlock()
-			return err
-		}
-		x, err := b.join(ctx, src, want)
-		if err != nil {
-			b.mu.Unlock()
+		var err error
+		if x, err = b.join(ctx, src, want); err != nil {
 			return err
 		}
 		x.waiters++
@@ -95,7 +96,6 @@ func (f *File) Hydrate(ctx context.Context, src Source, off, n int64) error {
 		if ctx.Err() != nil && x.waiters == 0 && !x.done {
 			b.abandon(x)
 		}
-		b.mu.Unlock()
 		if err != nil {
 			return err
 		}
