@@ -22,6 +22,7 @@ import (
 
 	"github.com/duskfs/duskfs/cmd/internal/cli"
 	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/fs/fusemount"
 	"github.com/duskfs/duskfs/graph/graphtest"
 )
 
@@ -97,6 +98,7 @@ type worlds struct {
 // world is what one script works in.
 type world struct {
 	state  string
+	mount  string
 	server *graphtest.Server
 	drive  *graphtest.Drive
 	kept   graphtest.Info
@@ -105,7 +107,7 @@ type world struct {
 
 func (ws *worlds) setup(e *testscript.Env) error {
 	home := filepath.Join(e.WorkDir, "home")
-	w := &world{state: filepath.Join(home, ".local", "state", "duskfs")}
+	w := &world{state: filepath.Join(home, ".local", "state", "duskfs"), mount: filepath.Join(e.WorkDir, "m")}
 	ws.mu.Lock()
 	ws.of[e.WorkDir] = w
 	ws.mu.Unlock()
@@ -121,14 +123,13 @@ func (w *world) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	live, err := control.NewRegistry(w.state).List(ctx)
-	if err != nil {
-		return // there was no state folder
-	}
 	for _, r := range live {
 		if control.NewClient(r.Mount, r.Socket).Unmount(ctx) != nil {
-			_ = syscall.Kill(r.PID, syscall.SIGKILL)
-			_ = exec.Command("fusermount3", "-uz", r.Mount).Run()
+			err = errors.Join(err, syscall.Kill(r.PID, syscall.SIGKILL))
 		}
+	}
+	if _, cerr := fusemount.Clear(w.mount); err != nil || cerr != nil {
+		fmt.Fprintln(os.Stderr, "cleaning up after a script:", err, cerr)
 	}
 	if w.server != nil {
 		_ = w.server.Close()
