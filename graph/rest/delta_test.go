@@ -289,22 +289,25 @@ func TestAnEnumerationTakesNoMemory(t *testing.T) {
 		var m runtime.MemStats
 		var first, most uint64
 		items, pages := 0, 0
-		for link, done := graph.Start, false; !done; pages++ {
-			p, err := w.near.Delta(w.ctx(), link)
-			must(t, err)
-			items += len(p.Items)
-			link, done = p.Next, p.Done
-			if every := max(1, n/10_000); pages%every == 1 {
-				runtime.GC()
-				runtime.ReadMemStats(&m)
-				if first == 0 {
-					first = m.HeapAlloc
+		for round := range 2 { // the emulator gathers hashes in the first one
+			items, pages = 0, 0
+			for link, done := graph.Start, false; !done; pages++ {
+				p, err := w.near.Delta(w.ctx(), link)
+				must(t, err)
+				items += len(p.Items)
+				link, done = p.Next, p.Done
+				if every := max(1, n/10_000); round == 1 && pages%every == 1 {
+					runtime.GC()
+					runtime.ReadMemStats(&m)
+					if first == 0 {
+						first = m.HeapAlloc
+					}
+					most = max(most, m.HeapAlloc)
 				}
-				most = max(most, m.HeapAlloc)
 			}
 		}
 		t.Logf("%d items on %d pages, %d KiB more at most", items, pages, (most-first)>>10)
-		if items < n || most-first > 8<<20 {
+		if items < n || most-first > 4<<20 {
 			t.Errorf("%d items of %d, memory grew by %d KiB", items, n, (most-first)>>10)
 		}
 	})

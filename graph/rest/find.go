@@ -89,8 +89,8 @@ func (w wireSite) title() string {
 	return w.Name
 }
 
-// library returns a library of a site: the default one, or the one with the title.
-func (c *Client) library(ctx context.Context, s Spec) (graph.Drive, error) {
+// site returns a site by its address.
+func (c *Client) site(ctx context.Context, s Spec) (site wireSite, err error) {
 	at := "/sites/" + url.PathEscape(s.Name)
 	if s.Path != "/" {
 		at += ":"
@@ -98,8 +98,17 @@ func (c *Client) library(ctx context.Context, s Spec) (graph.Drive, error) {
 			at += "/" + url.PathEscape(part)
 		}
 	}
-	var site wireSite
-	if err := c.get(ctx, call{op: "find", item: s.String(), url: c.address(at), missing: soughtMissing}, &site); err != nil {
+	err = c.get(ctx, call{op: "find", item: s.String(), url: c.address(at), missing: soughtMissing}, &site)
+	if err == nil && site.ID == "" {
+		err = &graph.Error{Op: "find", Item: s.String(), Kind: graph.Failed, Message: "the answer is no site"}
+	}
+	return site, err
+}
+
+// library returns a library of a site: the default one, or the one with the title.
+func (c *Client) library(ctx context.Context, s Spec) (graph.Drive, error) {
+	site, err := c.site(ctx, s)
+	if err != nil {
 		return graph.Drive{}, err
 	}
 	base := "/sites/" + url.PathEscape(site.ID)
@@ -144,27 +153,33 @@ func (c *Client) libraries(ctx context.Context, site wireSite) ([]graph.Drive, e
 	return all, nil
 }
 
-// Drives returns what can be mounted: the libraries of the sites that a query finds, and without a
-// query the own drive and those of every site one may see. Sites one may not look into are left out.
+// Drives returns what can be mounted: the libraries of the sites that a query finds, or of the one it names (as a
+// Spec does, or by its web address). Without a query it is the own drive and the libraries of every site one may see.
+// Sites one may not look into are left out.
 func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error) {
 	var found []graph.Drive
+	var sites []wireSite
+	var err error
 	if query == "" {
-		own, err := c.mine(ctx)
-		switch graph.KindOf(err) {
-		case graph.NotExist, graph.Denied, graph.Invalid: // nobody has to have one
-		default:
-			if err != nil {
-				return nil, err
-			}
+		own, ownErr := c.mine(ctx)
+		switch {
+		case ownErr == nil:
 			found = append(found, own)
+		case !refusal(ownErr): // nobody has to have one
+			return nil, ownErr
 		}
-		query = "*"
-	}
-	sites, err := list[wireSite](ctx, c, call{op: "find", item: query}, "/sites?search="+url.QueryEscape(query))
-	if err != nil {
-		if len(found) > 0 && errors.Is(err, graph.Denied) {
+		sites, err = c.everySite(ctx, c.opts.User != "" || statusOf(ownErr) == http.StatusBadRequest)
+		if err != nil && refusal(err) && len(found) > 0 { // a personal account has no sites
 			return found, nil
 		}
+	} else if s, no := ParseSpec(query); no == nil && s.Where == Site {
+		var site wireSite
+		site, err = c.site(ctx, s)
+		sites = append(sites, site)
+	} else {
+		sites, err = c.sites(ctx, query, "/sites?search="+url.QueryEscape(query))
+	}
+	if err != nil {
 		return nil, err
 	}
 	perSite := make([][]graph.Drive, len(sites))
@@ -187,6 +202,51 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 		found = append(found, all...)
 	}
 	return found, nil
+}
+
+func (c *Client) sites(ctx context.Context, what, at string) ([]wireSite, error) {
+	return list[wireSite](ctx, c, call{op: "find", item: what}, at)
+}
+
+// everySite returns all sites of the tenant for an app that signs in as itself, and for a person those that a search
+// finds and those that are followed, which the search may not know yet.
+func (c *Client) everySite(ctx context.Context, app bool) ([]wireSite, error) {
+	if app {
+		all, err := c.sites(ctx, "all sites", "/sites/getAllSites")
+		if err == nil || !refusal(err) {
+			return all, err
+		}
+	}
+	all, err := c.sites(ctx, "all sites", "/sites?search=*")
+	if err != nil || app {
+		return all, err
+	}
+	followed, err := c.sites(ctx, "followed sites", "/me/followedSites")
+	if err != nil {
+		if refusal(err) { // it needs a permission of its own
+			err = nil
+		}
+		return all, err
+	}
+	known := map[string]bool{}
+	for _, s := range all {
+		known[s.ID] = true
+	}
+	for _, s := range followed {
+		if !known[s.ID] {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// refusal reports whether the service has understood a question and has no answer for who asked.
+func refusal(err error) bool {
+	switch graph.KindOf(err) {
+	case graph.NotExist, graph.Denied, graph.Invalid:
+		return true
+	}
+	return statusOf(err) == http.StatusNotImplemented
 }
 
 // list reads a collection to its end.

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 )
 
@@ -39,7 +40,7 @@ func (e *SpecError) Error() string {
 }
 
 // ParseSpec reads a DRIVE: me, user:UPN, site:HOST:/PATH[#LIBRARY], group:ID, drive:ID or
-// sharepoint. Errors are *SpecError.
+// sharepoint, or the web address of a site or of something in a library of it. Errors are *SpecError.
 func ParseSpec(text string) (Spec, error) {
 	bad := func(reason string) (Spec, error) { return Spec{}, &SpecError{Text: text, Reason: reason} }
 	if text != strings.TrimSpace(text) || strings.ContainsAny(text, "\x00\n\r\t") {
@@ -66,10 +67,44 @@ func ParseSpec(text string) (Spec, error) {
 	case "":
 		return bad("write me, user:UPN, site:HOST:/PATH, group:ID, drive:ID or sharepoint")
 	}
-	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
-		return bad("a web address is not understood here; write " + example(Site))
+	if s.Where == "https" || s.Where == "http" {
+		return parseWeb(text, bad)
 	}
 	return bad("write me, user:UPN, site:HOST:/PATH, group:ID, drive:ID or sharepoint")
+}
+
+// parseWeb reads what stands in a browser's address line: https://HOST/sites/NAME, also with the folder of a library
+// behind it, and whatever pages add.
+func parseWeb(text string, bad func(string) (Spec, error)) (Spec, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return bad("this web address is none of a site; write " + example(Site))
+	}
+	var parts []string
+	for part := range strings.SplitSeq(u.Path, "/") {
+		if part != "" && !strings.HasPrefix(part, ":") { // links to a document have parts such as ":w:"
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) > 1 && parts[0] == "r" { // those behind it are of the path
+		parts = parts[1:]
+	}
+	site := "/"
+	if len(parts) >= 2 {
+		switch parts[0] {
+		case "sites", "teams", "personal":
+			site, parts = "/"+parts[0]+"/"+parts[1], parts[2:]
+		}
+	}
+	library := ""
+	if len(parts) > 0 && !strings.HasPrefix(parts[0], "_") && !strings.Contains(strings.ToLower(parts[0]), ".aspx") && parts[0] != "SitePages" {
+		library = parts[0]
+	}
+	rest := u.Host + ":" + site
+	if library != "" {
+		rest += "#" + library
+	}
+	return parseSite(Spec{Where: Site}, rest, bad)
 }
 
 func parseSite(s Spec, rest string, bad func(string) (Spec, error)) (Spec, error) {
