@@ -208,7 +208,7 @@ func (a applier) makeRoom() error {
 // item, which waits in the inbox, moves it on.
 func (x *tx) park(n Node) (Node, error) {
 	was, base := n, *n.Base
-	n.Name = name.Temporary(string(base.Item))
+	n.Name, n.parked = name.Temporary(string(base.Item)), n.Name
 	base.Name = n.Name
 	n.Base = &base
 	if taken, err := x.has(childKey(n.Parent, name.Fold(n.Name))); err != nil || taken {
@@ -219,6 +219,22 @@ func (x *tx) park(n Node) (Node, error) {
 	}
 	x.moved(was, n)
 	return x.setNode(n)
+}
+
+// unpark gives a parked node a name that people know again: its item does not move it on any more.
+// It is not stored yet.
+func (x *tx) unpark(n Node) (Node, error) {
+	was := n
+	n.Name, n.parked = n.parked, ""
+	taken, err := x.has(childKey(n.Parent, name.Fold(n.Name)))
+	if err == nil && taken {
+		n.Name, err = x.conflictName(n.Parent, n.Name)
+	}
+	if err != nil {
+		return was, err
+	}
+	x.moved(was, n)
+	return n, nil
 }
 
 // aside renames a node to a conflict copy in its folder.
@@ -558,8 +574,18 @@ func (a applier) takeBase() error {
 // was moved there here, and goes back first.
 func (a applier) undo() error {
 	x := a.x
-	if a.c.Parent == nil || a.c.Node.Parent == 0 {
+	if a.c.Node.Parent == 0 {
 		return errRuling
+	}
+	if a.c.Parent == nil { // removed here, and comes back for it
+		parent, err := a.chain()
+		if err != nil {
+			return err
+		}
+		if parent == nil {
+			return errRuling
+		}
+		a.c.Parent = parent
 	}
 	for range maxDepth {
 		in, err := x.inside(a.c.Parent.Ino, a.c.Node.Ino)
@@ -592,17 +618,24 @@ func (a applier) undo() error {
 }
 
 // backOut returns the lowest folder between the incoming item's folder and Node that was moved here
-// to the place that its base has.
+// to the place that its base has. If none of those that were moved has such a place, since the folder
+// was removed here or is inside of it by now, the lowest goes beside Node: out of the way, and still
+// moved here.
 func (a applier) backOut() error {
 	x := a.x
 	at, err := x.node(a.c.Parent.Ino)
 	if err != nil {
 		return err
 	}
+	var homeless *Node
 	for at.Ino != a.c.Node.Ino {
 		d, err := x.diff(&at)
 		if err != nil {
 			return err
+		}
+		if homeless == nil && (d.Place || d.New) {
+			n := at
+			homeless = &n
 		}
 		if owns(&at) && d.Place {
 			home, err := x.owner(a.d, at.Base.Parent)
@@ -613,7 +646,7 @@ func (a applier) backOut() error {
 				if in, err := x.inside(home.Ino, at.Ino); err != nil {
 					return err
 				} else if !in {
-					return a.sendHome(at, home.Ino)
+					return a.sendTo(at, home.Ino, at.Base.Name)
 				}
 			}
 		}
@@ -621,17 +654,21 @@ func (a applier) backOut() error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: nothing on the way to item %s was moved here", ErrStale, a.c.Incoming.ID)
+	if homeless == nil {
+		return fmt.Errorf("%w: nothing on the way to item %s was moved here", ErrStale, a.c.Incoming.ID)
+	}
+	return a.sendTo(*homeless, a.c.Node.Parent, homeless.Name)
 }
 
-func (a applier) sendHome(n Node, folder Ino) error {
+// sendTo puts a folder into another, under a conflict copy's name if its own is taken.
+func (a applier) sendTo(n Node, folder Ino, child string) error {
 	x := a.x
 	seq, err := x.seq()
 	if err != nil {
 		return err
 	}
 	was := n
-	n.Parent, n.Name, n.Seq, n.Ctime, n.left = folder, n.Base.Name, seq, x.now, time.Time{}
+	n.Parent, n.Name, n.Seq, n.Ctime, n.left = folder, child, seq, x.now, time.Time{}
 	if h, err := x.childByKey(folder, name.Fold(n.Name)); err != nil {
 		return err
 	} else if h != nil && h.Ino != n.Ino {

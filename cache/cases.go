@@ -189,7 +189,7 @@ func (i *Inbox) Case(item graph.Item, confirmed bool) (c Case, err error) {
 
 // build gathers a case from one snapshot.
 func (x *tx) build(d DriveNum, item graph.Item, confirmed bool) (Case, error) {
-	c := Case{Incoming: item, Confirmed: confirmed, Now: x.now}
+	c := Case{Incoming: item, Confirmed: confirmed, Now: x.now, Policy: x.s.o.Conflicts}
 	b := builder{x: x, d: d, c: &c}
 	err := errors.Join(b.node(), b.parent(), b.holder(), b.below())
 	return c, err
@@ -240,6 +240,7 @@ func (b builder) parent() (err error) {
 		return nil
 	}
 	at := in.Parent
+	var living *Node // the folder in which it will be, or that which is above it
 	for range maxDepth {
 		if at == in.ID && c.Node == nil {
 			c.Orphan = true // inside itself
@@ -252,7 +253,9 @@ func (b builder) parent() (err error) {
 		if p != nil {
 			if !p.Dir {
 				c.Orphan = true // nonsense
-			} else if len(c.Above) == 0 {
+				break
+			}
+			if living = p; len(c.Above) == 0 {
 				c.Parent = p
 			}
 			break
@@ -268,8 +271,8 @@ func (b builder) parent() (err error) {
 		c.Above = append(c.Above, *g)
 		at = g.Base.Parent
 	}
-	if c.Node != nil && c.Node.Dir && c.Parent != nil {
-		c.Cycle, err = x.inside(c.Parent.Ino, c.Node.Ino)
+	if c.Node != nil && c.Node.Dir && living != nil {
+		c.Cycle, err = x.inside(living.Ino, c.Node.Ino)
 	}
 	return err
 }

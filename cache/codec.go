@@ -120,6 +120,7 @@ const (
 	flagDeferred
 	flagBaseName // the base has a name of its own
 	flagBaseDir
+	flagParked
 )
 
 func encodeNode(n *Node) []byte {
@@ -135,6 +136,7 @@ func encodeNode(n *Node) []byte {
 	set(n.Written, flagWritten)
 	set(n.Base != nil, flagBase)
 	set(n.Deferred != nil, flagDeferred)
+	set(n.parked != "", flagParked)
 	if n.Base != nil {
 		set(n.Base.Name != n.Name, flagBaseName)
 		set(n.Base.Dir, flagBaseDir)
@@ -164,6 +166,9 @@ func encodeNode(n *Node) []byte {
 	}
 	if n.Deferred != nil {
 		e.deferral(n.Deferred)
+	}
+	if n.parked != "" {
+		e.str(n.parked)
 	}
 	return e
 }
@@ -200,6 +205,9 @@ func decodeNode(ino Ino, b []byte) (Node, error) {
 	}
 	if flags&flagDeferred != 0 {
 		n.Deferred = d.deferral()
+	}
+	if flags&flagParked != 0 {
+		n.parked = d.str()
 	}
 	return n, d.end("node")
 }

@@ -44,6 +44,9 @@ func (i *Inbox) dropFolder(c Case, r Ruling) error {
 	}); err != nil {
 		return err
 	}
+	if err := i.forgetBelow(c.Incoming.ID, d.inside); err != nil {
+		return err
+	}
 	slices.Reverse(inos) // what is deep first
 	inos = append(inos, c.Node.Ino)
 	for part := range slices.Chunk(inos, partRows/2) {
@@ -122,11 +125,6 @@ func (d dropper) dropDir(x *tx, n Node) error {
 	if err != nil {
 		return err
 	}
-	if owns(&n) && (n.Ino == d.top || d.inside[n.Base.Parent]) {
-		if err := x.forgetBelow(n.Drive, n.Base.Item); err != nil {
-			return err
-		}
-	}
 	diff, err := x.diff(&n)
 	if err != nil {
 		return err
@@ -147,15 +145,33 @@ func (d dropper) dropDir(x *tx, n Node) error {
 	return err
 }
 
-// forgetBelow forgets the pending deletions of what was in a folder that is gone there.
-func (x *tx) forgetBelow(d DriveNum, folder graph.ItemID) error {
-	ids, err := x.pendingBelow(d, folder, partRows)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if err := x.setGone(d, id, nil); err != nil {
-			return err
+// forgetBelow forgets the pending deletions of what was in a folder that is gone there, and in the
+// folders that went with it.
+func (i *Inbox) forgetBelow(top graph.ItemID, inside map[graph.ItemID]bool) error {
+	for folder := range inside {
+		for more := true; more; {
+			if err := i.s.update(shrinks, func(x *tx) error {
+				more = false
+				if folder != top { // moved in from elsewhere, it lives
+					n, err := x.owner(i.drive, folder)
+					if err != nil || n == nil || !inside[n.Base.Parent] {
+						return err
+					}
+				}
+				ids, err := x.pendingBelow(i.drive, folder, partRows)
+				if err != nil {
+					return err
+				}
+				for _, id := range ids {
+					if err := x.setGone(i.drive, id, nil); err != nil {
+						return err
+					}
+				}
+				more = len(ids) == partRows
+				return nil
+			}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -160,6 +160,11 @@ func (x *tx) disown(n Node) (Node, error) {
 	if err != nil {
 		return n, err
 	}
+	if n.parked != "" {
+		if n, err = x.unpark(n); err != nil {
+			return n, err
+		}
+	}
 	base := n.Base
 	n.Base, n.Seq, n.left = nil, seq, time.Time{}
 	if !n.Dir && !n.Written {

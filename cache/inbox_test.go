@@ -529,3 +529,74 @@ func TestSentDeletionsAreForgottenAfterADay(t *testing.T) {
 	w.now = w.now.Add(2 * time.Hour)
 	w.equal("after a day", gone(), false)
 }
+
+// More pending deletions than one transaction holds go with the folder that they were in.
+func TestDroppedFolderTakesAllPendingDeletionsAlong(t *testing.T) {
+	items := []graph.Item{fItem, folder("g", "f", "g")}
+	for n := range 600 {
+		items = append(items, file(graph.ItemID(fmt.Sprintf("i%d", n)), "g", fmt.Sprint(n), "1"))
+	}
+	w := newWorld(t, cache.Options{}, items...)
+	for n := range 600 {
+		w.rm(fmt.Sprintf("/f/g/%d", n))
+	}
+	w.ruled(tombstone("f"), cache.Ruling{Verb: cache.Drop})
+	w.equal("pending deletions", w.gone(), "")
+}
+
+// A folder that the inbox parked for another's sake, and whose deletion follows, has unsent work in it:
+// it gets a name again that people know.
+func TestParkedFolderThatIsRevivedHasANameAgain(t *testing.T) {
+	w := newWorld(t, cache.Options{Host: "host"}, fItem, file("g", root, "g", "1"))
+	w.mkdir("/f/new")
+	incoming := folder("h", root, "F")
+	w.receive(incoming, tombstone("f"))
+	w.rule(func(c cache.Case) cache.Ruling {
+		if c.Incoming.ID == "h" {
+			return cache.Ruling{Verb: cache.Add, Holder: cache.Park}
+		}
+		return cache.Ruling{Verb: cache.Drop, Report: "revived"}
+	})
+	w.equal("the new one", w.item("/F"), "h")
+	list, err := w.tr.List(w.d.Root, 0, 10)
+	w.ok(err)
+	for _, n := range list {
+		if strings.Contains(n.Name, ".duskfs-") {
+			t.Errorf("%s is left", n.Name)
+		}
+	}
+	w.equal("it is new", w.diff("/f (conflict host 2026-04-14 2106)"), "new")
+}
+
+// B went into A here, and A into a folder there that was in B and is removed here.
+func TestCircleThroughARemovedFolder(t *testing.T) {
+	a, b, c := folder("a", root, "a"), folder("b", root, "b"), folder("c", "b", "c")
+	w := newWorld(t, cache.Options{Host: "host"}, a, b, c)
+	w.rm("/b/c")
+	w.mv("/b", "/a/b")
+	moved := a
+	moved.Parent, moved.ETag = "c", "a-2"
+	w.receive(moved)
+	w.rule(func(c cache.Case) cache.Ruling {
+		if !c.Cycle {
+			t.Error("no circle is seen")
+		}
+		return cache.Ruling{Verb: cache.Undo, Report: "undone"}
+	})
+	w.equal("a", w.item("/b/c/a"), "a")
+	w.equal("gone", w.gone(), "")
+	w.equal("differs", w.diff("/b")+w.diff("/b/c")+w.diff("/b/c/a"), "")
+}
+
+// Here B goes from D into A and D is removed; there A goes into B. B cannot go home.
+func TestCircleWhoseHomeIsRemoved(t *testing.T) {
+	a, d, b := folder("a", root, "a"), folder("d", root, "d"), folder("b", "d", "b")
+	w := newWorld(t, cache.Options{Host: "host"}, a, d, b)
+	w.mv("/d/b", "/a/b")
+	w.rm("/d")
+	moved := a
+	moved.Parent, moved.ETag = "b", "a-2"
+	w.ruled(moved, cache.Ruling{Verb: cache.Undo, Report: "undone"})
+	w.equal("a", w.item("/b/a"), "a")
+	w.equal("differs", w.diff("/b")+w.diff("/b/a"), "place")
+}

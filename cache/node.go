@@ -68,7 +68,8 @@ type Node struct {
 	// Deferred says why the last attempt to send this failed, nil if none did.
 	Deferred *Deferral
 
-	left time.Time // when it last left the place of its base; for heirs
+	left   time.Time // when it last left the place of its base; for heirs
+	parked string    // name that it had before the inbox parked it, empty if it is not parked
 }
 
 // Base is the remote state of a node last agreed on.

@@ -221,6 +221,9 @@ func (x *tx) change(old *Node, n Node) (Node, error) {
 			return n, ErrInside
 		}
 	}
+	if old != nil && old.Name != n.Name && old.parked == n.parked {
+		n.parked = "" // it has a name again
+	}
 	d, err := x.diff(&n)
 	if err != nil {
 		return n, err

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -14,6 +15,7 @@ type Case struct {
 	// the service said twice that the item is gone.
 	Confirmed bool
 	Now       time.Time
+	Policy    Policy // what a change of bytes on both sides ends in
 
 	// Node has this item, nil if none has. NodeDiff is in what it differs from its base.
 	Node     *Node
@@ -33,7 +35,8 @@ type Case struct {
 	// found, and no folder on the way up waits in the inbox: the item is outside of what is known.
 	Above  []Gone
 	Orphan bool
-	// Cycle: Incoming's parent is Node itself or inside it.
+	// Cycle: Incoming's parent, or the living folder in which the folders in Above were, is Node
+	// itself or inside it.
 	Cycle bool
 
 	// Holder is another node that has the name which Incoming claims.
@@ -46,6 +49,31 @@ type Case struct {
 	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
 	DirtyBelow, OpenBelow int
 }
+
+// Policy says what becomes of a file whose bytes were changed on both sides.
+type Policy uint8
+
+const (
+	// KeepBoth: theirs has the name, ours is a conflict copy beside it.
+	KeepBoth Policy = iota
+	// Mine: ours replaces theirs, which stays among the versions of the file.
+	Mine
+	// Theirs: theirs has the name, ours goes to the local trash.
+	Theirs
+)
+
+// ParsePolicy reads "keep-both", "mine" or "theirs".
+func ParsePolicy(s string) (Policy, error) {
+	for p := KeepBoth; p <= Theirs; p++ {
+		if s == p.String() {
+			return p, nil
+		}
+	}
+	return KeepBoth, fmt.Errorf("want keep-both, mine or theirs, not %q", s)
+}
+
+// String returns the word that ParsePolicy reads.
+func (p Policy) String() string { return [...]string{"keep-both", "mine", "theirs"}[min(p, Theirs)] }
 
 // Verb is what becomes of the node that has the incoming item, or of the item without one.
 type Verb uint8
@@ -79,9 +107,10 @@ const (
 	Forget
 	// TakeBase makes the incoming item the base of Holder: the same file, or a folder to merge with.
 	TakeBase
-	// Undo is for a Cycle: of the folders from Incoming's parent up to Node those that were moved
-	// here go back to the places of their bases, then Node takes the place of the incoming item as
-	// with Agree. ErrStale if none was moved here: then another item of the inbox ends the cycle.
+	// Undo is for a Cycle: the folders in Above come back, of the folders from Incoming's parent up
+	// to Node those that were moved here go back to the places of their bases (or beside Node, if
+	// these are not there any more), then Node takes the place of the incoming item as with Agree.
+	// ErrStale if none was moved here: then another item of the inbox ends the cycle.
 	Undo
 )
 
@@ -116,8 +145,11 @@ type Ruling struct {
 	Place   bool // with Agree and TakeBase: take the remote's folder and name
 	ModTime bool // take the remote's time
 	Holder  Side
+	// Trash: before TheirBytes replace local work, its bytes go to the local trash.
+	Trash bool
 	// Report, if not empty, is recorded for people: "conflict" (ours became a copy), "revived" (deleted
 	// there, kept here), "restored" (deleted here, kept there), "moved" (both moved it, ours counts),
-	// "gone" (deleted there, moved here), "undone", "hidden" (a name that cannot be shown).
+	// "gone" (deleted there, moved here), "undone", "hidden" (a name that cannot be shown), "mine" and "theirs" (both
+	// changed it, and the policy chose).
 	Report string
 }

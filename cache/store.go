@@ -36,6 +36,7 @@ type Options struct {
 	LocalOnly name.LocalOnly   // names that are never sent; default name.DefaultLocalOnly
 	// CaseBlind lets Lookup find a name in another letter case (macOS).
 	CaseBlind bool
+	Conflicts Policy       // for files that both sides changed
 	Logger    *slog.Logger // default discards
 }
 

@@ -388,10 +388,8 @@ func (l *life) end() {
 		}
 	}
 	for p := range there {
-		// The inbox parks a folder whose name the remote gave away; if unsent work makes it a new
-		// item then, it keeps the odd name. Nothing is lost by that.
 		if strings.Contains(p, ".duskfs-") {
-			l.t.Logf("left over: %s", p)
+			l.t.Errorf("left over: %s", p)
 		}
 	}
 	if v := l.Server.Violations(); len(v) > 0 {
