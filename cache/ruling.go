@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -49,31 +48,6 @@ type Case struct {
 	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
 	DirtyBelow, OpenBelow int
 }
-
-// Policy says what becomes of a file whose bytes were changed on both sides.
-type Policy uint8
-
-const (
-	// KeepBoth: theirs has the name, ours is a conflict copy beside it.
-	KeepBoth Policy = iota
-	// Mine: ours replaces theirs, which stays among the versions of the file.
-	Mine
-	// Theirs: theirs has the name, ours goes to the local trash.
-	Theirs
-)
-
-// ParsePolicy reads "keep-both", "mine" or "theirs".
-func ParsePolicy(s string) (Policy, error) {
-	for p := KeepBoth; p <= Theirs; p++ {
-		if s == p.String() {
-			return p, nil
-		}
-	}
-	return KeepBoth, fmt.Errorf("want keep-both, mine or theirs, not %q", s)
-}
-
-// String returns the word that ParsePolicy reads.
-func (p Policy) String() string { return [...]string{"keep-both", "mine", "theirs"}[min(p, Theirs)] }
 
 // Verb is what becomes of the node that has the incoming item, or of the item without one.
 type Verb uint8

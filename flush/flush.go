@@ -53,12 +53,69 @@ type Options struct {
 	Parallel int
 	// Guard holds deletions back when there are many; zero means plan's default.
 	Guard plan.Guard
+	// After starts a flush by itself when nothing has been changed for so long; 0 does not.
+	After time.Duration
+	// Order is what is sent first; the default is folders, then small files, then large ones.
+	Order plan.Order
+	// NoDeletes never deletes anything there. What was deleted here stays pending.
+	NoDeletes bool
+	// Limits bound every flush, also one that a person asks for.
+	Limits Limits
+	// StuckAfter is for how long a change is refused until a conflict copy of it is offered; 0 means
+	// DefaultStuckAfter.
+	StuckAfter time.Duration
+	// State is the folder of the account's state, where receipts, the local trash and a note of the
+	// engine's own go: that it is paused, when it last reached the service. Empty keeps none of them.
+	State string
+	// Account is the sign-in name, for receipts.
+	Account string
+	// Notify is told what a person should hear of at once. It is called by any goroutine, with no lock held, and must
+	// return soon; nil tells nobody.
+	Notify func(Notice)
 	// Writeback makes the kernel hand over what programs wrote through memory maps into a file. It
 	// is called before the file is sealed, with no lock held; nil does nothing.
 	Writeback func(cache.Ino)
 	Logger    *slog.Logger     // default discards
 	Now       func() time.Time // default time.Now
 }
+
+// DefaultStuckAfter is how long a change is refused before a conflict copy is offered.
+const DefaultStuckAfter = 3 * 24 * time.Hour
+
+// Limits bound one flush of one drive. What is left over stays for the next.
+type Limits struct {
+	// Bytes: no upload begins when so many bytes have been sent; 0 is no limit.
+	Bytes int64
+	// Time: nothing begins, and uploads are broken off to be gone on with, after so long; 0 is no limit.
+	Time time.Duration
+	// Rate is how many bytes a second are sent, by all drives together.
+	Rate schedule.Rate
+}
+
+// Notice is something that a person should hear of, such as by a desktop notification. It comes once
+// for each time that something begins, not for every time that it is met again.
+type Notice struct {
+	Drive cache.DriveNum `json:"drive"`
+	Name  string         `json:"name"` // of the drive
+	Kind  NoticeKind     `json:"kind"`
+	Text  string         `json:"text"` // a sentence
+	At    time.Time      `json:"at"`
+}
+
+// NoticeKind says what a Notice is about.
+type NoticeKind string
+
+// The kinds of notices.
+const (
+	NoticeSignIn   NoticeKind = "sign-in"  // nobody is signed in any more
+	NoticeOffline  NoticeKind = "offline"  // the service is out of reach while there is something to send
+	NoticeFailed   NoticeKind = "failed"   // a flush that nobody watched ended early
+	NoticeDeferred NoticeKind = "deferred" // such a flush could not send everything
+	NoticeGuarded  NoticeKind = "guarded"  // deletions, or files that became empty, wait to be confirmed
+	NoticeConflict NoticeKind = "conflict" // both sides changed something
+	NoticeStuck    NoticeKind = "stuck"    // refused for days; a conflict copy is offered
+	NoticeBack     NoticeKind = "back"     // signed in, or in reach, again
+)
 
 // Path names something in a drive.
 type Path struct {
@@ -75,8 +132,11 @@ type Request struct {
 	Paths []Path `json:"paths,omitempty"`
 	// DryRun plans and sends nothing. Remote changes are looked for all the same.
 	DryRun bool `json:"dry_run,omitempty"`
-	// AllowDeletes lets deletions pass that the guard would hold back.
+	// AllowDeletes lets pass what the guards would hold back: many deletions, and files that became
+	// empty though nobody emptied them.
 	AllowDeletes bool `json:"allow_deletes,omitempty"`
+	// IncludeOpen sends files that are being written to as well, as they are at a quiet moment.
+	IncludeOpen bool `json:"include_open,omitempty"`
 	// Scheduled leaves deferred changes alone until their next try is due.
 	Scheduled bool `json:"scheduled,omitempty"`
 	// Progress is told how far it has come, one call at a time; it must return soon. May be nil.
@@ -94,6 +154,14 @@ type Progress struct {
 	Sent  int64          `json:"sent"`  // of these, how many have been
 	Op    string         `json:"op,omitempty"`
 	Path  string         `json:"path,omitempty"` // of the step that changed last
+	// Files are those under way, oldest first.
+	Files []string `json:"files,omitempty"`
+	// Rate is in bytes a second over the last while; Left is how long the rest will take, 0 if
+	// that cannot be said yet.
+	Rate int64         `json:"rate,omitempty"`
+	Left time.Duration `json:"left_ns,omitempty"`
+	// Pause says in words why nothing moves just now; empty if something does.
+	Pause string `json:"pause,omitempty"`
 }
 
 // Result tells what a flush did, drive by drive.
@@ -110,12 +178,17 @@ type DriveResult struct {
 	// Receipt is the record that the store keeps of this flush; nil in a dry run and if there was
 	// nothing to send. Of very many steps it lists those that were not simply sent, and the last.
 	Receipt *cache.Receipt `json:"receipt,omitempty"`
+	// File is the name of the receipt in full, for Engine.Receipt; empty if there is none.
+	File string `json:"file,omitempty"`
 
 	Sent      int   `json:"sent"`  // steps carried out
 	Bytes     int64 `json:"bytes"` // bytes of files sent
 	Deferred  int   `json:"deferred"`
 	Busy      int   `json:"busy"`      // being written to just now
 	Guarded   int   `json:"guarded"`   // deletions held back by the guard
+	Emptied   int   `json:"emptied"`   // files held back since they became empty and nobody emptied them
+	Kept      int   `json:"kept"`      // deletions that are never sent (Options.NoDeletes)
+	Over      int   `json:"over"`      // left for the next flush by a limit
 	Conflicts int   `json:"conflicts"` // changes that met somebody else's
 	// Left counts what is still pending in the drive afterwards.
 	Left int `json:"left"`
@@ -124,10 +197,11 @@ type DriveResult struct {
 	Kind  graph.Kind `json:"kind,omitempty"`
 }
 
-// InPart reports whether something asked for was not done: deferred, busy, guarded or a conflict.
+// InPart reports whether something asked for was not done: deferred, busy, guarded, over a limit or
+// a conflict.
 func (r Result) InPart() bool {
 	for _, d := range r.Drives {
-		if d.Deferred+d.Busy+d.Guarded+d.Conflicts > 0 {
+		if d.Deferred+d.Busy+d.Guarded+d.Emptied+d.Over+d.Conflicts > 0 {
 			return true
 		}
 	}
@@ -176,11 +250,13 @@ type DriveStatus struct {
 	State    State          `json:"state"`
 	// Progress of the flush under way, nil if there is none.
 	Progress *Progress `json:"progress,omitempty"`
+	// Stale: remote changes could not be looked for lately, so the tree may be out of date.
+	Stale bool `json:"stale"`
 	// Enumerated: the whole drive is known and followed.
 	Enumerated  bool           `json:"enumerated"`
 	Pending     cache.Pending  `json:"pending"`
 	Conflicts   []cache.Report `json:"conflicts"`
-	LastRefresh time.Time      `json:"last_refresh"` // last one that succeeded, since the engine started
+	LastRefresh time.Time      `json:"last_refresh"` // last one that succeeded
 	LastFlush   *cache.Receipt `json:"last_flush,omitempty"`
 	// Error is why the last cycle failed, empty if it did not; Kind its kind: Offline, SignIn, ….
 	Error string     `json:"error,omitempty"`

@@ -6,6 +6,7 @@
 package plan
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -30,8 +31,31 @@ type Options struct {
 	Paths []string
 	// Due, if not zero, leaves alone what is deferred until later than this.
 	Due time.Time
+	// Order is what comes first of steps that do not wait for each other.
+	Order Order
+	// NoDeletes plans no deletion at all, but for what makes room for another of its name.
+	NoDeletes bool
 	// Partial says that View.Known does not count the whole drive yet: shares of it mean nothing.
 	Partial bool
+}
+
+// Order is what a plan sends first. Folders always come before files, and deletions last.
+type Order string
+
+// The orders. The zero Order is Small.
+const (
+	Small  Order = "small"  // small files, then large ones
+	Large  Order = "large"  // large files, then small ones
+	Oldest Order = "oldest" // in the order in which the changes were made
+)
+
+// ParseOrder reads an Order.
+func ParseOrder(s string) (Order, error) {
+	switch o := Order(s); o {
+	case Small, Large, Oldest:
+		return o, nil
+	}
+	return "", fmt.Errorf("want small, large or oldest, not %q", s)
 }
 
 // Op is what a step does.
@@ -89,34 +113,10 @@ type Plan struct {
 	Steps []Step
 	// Guarded are the deletions that the guard holds back. What needs the name of one waits too.
 	Guarded []Step
+	// Emptied are the files held back since they became empty and nobody emptied them.
+	Emptied []Step
+	// Kept are the deletions held back by Options.NoDeletes.
+	Kept []Step
 	// Waiting counts changes left alone since they, or what they need, are deferred until later.
 	Waiting int
-}
-
-// Summary is a plan for people and for JSON.
-type Summary struct {
-	Requests int       `json:"requests"` // at least; a large file takes several
-	Bytes    int64     `json:"bytes"`
-	Steps    []Summand `json:"steps"`
-	Guarded  int       `json:"guarded"`
-	Waiting  int       `json:"waiting"`
-}
-
-// Summand is one step of a Summary.
-type Summand struct {
-	Op    Op     `json:"op"`
-	Path  string `json:"path"`
-	From  string `json:"from,omitempty"`
-	Bytes int64  `json:"bytes,omitempty"`
-}
-
-// Summary sums the plan up.
-func (p Plan) Summary() Summary {
-	s := Summary{Guarded: len(p.Guarded), Waiting: p.Waiting, Steps: []Summand{}}
-	for _, x := range p.Steps {
-		s.Requests++
-		s.Bytes += x.Size
-		s.Steps = append(s.Steps, Summand{Op: x.Op, Path: x.Path, From: x.From, Bytes: x.Size})
-	}
-	return s
 }

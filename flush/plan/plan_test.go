@@ -236,7 +236,7 @@ func TestSummary(t *testing.T) {
 	w := build(t, "write /a 1", "write /b 1")
 	w.edit(t, "write /c 12345", "rm /a", "mv /b /d")
 	s := plan.Make(w.view(), plan.Options{}).Summary()
-	if s.Requests != 3 || s.Bytes != 5 || len(s.Steps) != 3 {
+	if s.Requests != 4 || s.Bytes != 5 || len(s.Steps) != 3 {
 		t.Errorf("%+v", s)
 	}
 	if s.Steps[1] != (plan.Summand{Op: plan.Move, Path: "/d", From: "/b"}) {
