@@ -50,6 +50,8 @@ func (u Units) of(k call) int {
 }
 
 const (
+	// maxReset is the longest time that is believed: limits are counted by the minute.
+	maxReset = 10 * time.Minute
 	// margin keeps the pace a little below the limit, as the service's minutes are not ours.
 	margin = 0.98
 	// smallBurst is what may be spent at once while the service has said that the limit is near.
@@ -151,7 +153,7 @@ func (b *budget) told(h http.Header) time.Duration {
 	if !ok2 || !ok3 {
 		return 0
 	}
-	rest := time.Duration(max(reset, 1)) * time.Second
+	rest := min(time.Duration(max(reset, 1))*time.Second, maxReset)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if ok1 && limit > 0 && limit != b.limit { // the service knows best

@@ -106,5 +106,9 @@ func (c *Client) link(text string) (graph.Link, error) {
 	if !c.ours(u) {
 		return "", errors.New("the page goes on at another host than Graph's: " + u.Host)
 	}
-	return graph.Link(text[len(c.root):]), nil
+	rest := text[len(c.root):]
+	if !strings.HasPrefix(rest, "/") {
+		return "", errors.New("the page says nonsense about where to go on")
+	}
+	return graph.Link(rest), nil
 }

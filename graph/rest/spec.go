@@ -113,6 +113,8 @@ func parseSite(s Spec, rest string, bad func(string) (Spec, error)) (Spec, error
 	switch {
 	case host == "" || strings.ContainsAny(host, "/ ,"):
 		return bad("write " + example(Site))
+	case path == "" && !strings.Contains(host, "."):
+		return bad("this is no host of a site; write " + example(Site))
 	case path != "" && path[0] != '/':
 		return bad("the path of a site begins with a slash; write " + example(Site))
 	case named && library == "":

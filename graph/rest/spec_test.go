@@ -50,7 +50,7 @@ func TestParseSpec(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "Me", "me:", "me:x", "sharepoint:x", "user:", "user", "user:a b", "user:a/b", "drive:", "group:", "group:a\\b",
-		"site:", "site:#x", "site:h:sites/x", "site:h:/x#", "site:h/x:/y", "site:h:/a:/b", "site:h:/a//b", ":x", "anna@contoso.com", "drive", " me", "me\n",
+		"site:", "site:#x", "site:nothing", "site:nothing:", "site:nothing#Documents", "site:h:sites/x", "site:h:/x#", "site:h/x:/y", "site:h:/a:/b", "site:h:/a//b", ":x", "anna@contoso.com", "drive", " me", "me\n",
 		"http://contoso.sharepoint.com/sites/x", "https://", "https://u:p@contoso.sharepoint.com/", "https://contoso.sharepoint.com:8443/", "ftp://contoso.sharepoint.com"} {
 		_, err := rest.ParseSpec(text)
 		var wrong *rest.SpecError
@@ -61,7 +61,7 @@ func TestParseSpec(t *testing.T) {
 }
 
 func FuzzParseSpec(f *testing.F) {
-	for _, s := range []string{"me", "site:h:/p#l", "user:x", "site:h#l#m", "drive:a:b"} {
+	for _, s := range []string{"me", "site:h:/p#l", "user:x", "site:h.com#l#m", "drive:a:b"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -136,14 +136,17 @@ func (t *tries) wait(asked time.Duration, err error) verdict {
 	return verdict{what: pause, wait: asked}
 }
 
+// maxRetryAfter is the longest wait that is believed; nobody has seen one of more than some hours.
+const maxRetryAfter = 24 * time.Hour
+
 // retryAfter reads the header: seconds, or a date (RFC 9110). 0 means that there is none.
 func retryAfter(h http.Header) time.Duration {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return max(0, time.Duration(n)*time.Second)
+		return min(max(0, time.Duration(n)*time.Second), maxRetryAfter)
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return max(0, time.Until(at))
+		return min(max(0, time.Until(at)), maxRetryAfter)
 	}
 	return 0
 }
