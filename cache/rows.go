@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/duskfs/duskfs/graph"
@@ -108,6 +107,3 @@ func metaDriveKey(name string, d DriveNum) []byte {
 func jobKey(kind jobKind, ino Ino) []byte {
 	return be64([]byte{rowJob, byte(kind)}, uint64(ino))
 }
-
-// keyAfter returns the smallest key greater than k.
-func keyAfter(k []byte) []byte { return append(bytes.Clone(k), 0) }

@@ -108,19 +108,7 @@ func (i *interop) violations(tolerated ...string) {
 	}
 }
 
-// remote returns what the drive holds: path to SHA-256, folders with none.
-func (i *interop) remote() map[string]string {
-	i.Helper()
-	var tree []graphtest.Info
-	i.admin("GET", "tree", nil, &tree)
-	out := map[string]string{}
-	for _, x := range tree {
-		out[strings.TrimPrefix(x.Path, "/")] = x.SHA256
-	}
-	return out
-}
-
-// local returns the same of a folder.
+// local returns what a folder holds: path to SHA-256, folders with none.
 func (i *interop) local(dir string) map[string]string {
 	i.Helper()
 	out := map[string]string{}

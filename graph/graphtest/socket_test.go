@@ -232,7 +232,7 @@ func TestSubscriptions(t *testing.T) {
 		c.put("/h", "x")
 		synctest.Wait()
 		equal(t, "notices", len(h.heard), 1)
-		u = c.want(201, "POST", "/subscriptions", in("resource", "me/drive/root"))
+		c.want(201, "POST", "/subscriptions", in("resource", "me/drive/root"))
 		time.Sleep(time.Hour)
 		c.token = c.s.AccessToken(c.s.Me().ID)
 		equal(t, "ended", len(c.want(200, "GET", "/subscriptions", nil).list()), 0)

@@ -225,6 +225,7 @@ func (m *mount) newFiles() (*fs.FS, error) {
 	o := fs.Options{
 		Tree: m.store.Tree(), Content: m.store.Content(), Sync: m.store.Sync,
 		UID: uint32(syscall.Getuid()), GID: uint32(syscall.Getgid()),
+		CaseBlind:   m.cfg.CaseBlind,
 		WantRefresh: m.engine.Want, Logger: m.log,
 	}
 	for _, d := range m.drives {
