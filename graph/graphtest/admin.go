@@ -45,6 +45,9 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 			return Catalogue(), nil
 		case "quirk":
 			return s.Switched(), nil
+		case "log":
+			n, err := strconv.Atoi(word(q.Get("after"), "0"))
+			return s.Log(n), err
 		case "env":
 			return s.Env(), nil
 		case "drives":
@@ -98,6 +101,30 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 		return nil, setDuration(q.Get("for"), s.SetFeedLag)
 	case "POST office-rewrite":
 		return nil, setDuration(q.Get("for"), s.SetOfficeRewrite)
+	case "POST latency":
+		return nil, setDuration(q.Get("for"), s.SetLatency)
+	case "POST bandwidth":
+		n, err := strconv.ParseInt(q.Get("bytes"), 10, 64)
+		s.SetBandwidth(n)
+		return nil, err
+	case "POST shuffle-feed":
+		on, err := strconv.ParseBool(word(q.Get("on"), "true"))
+		s.SetShuffleFeed(on)
+		return nil, err
+	case "POST challenge":
+		raw, err := readAll(r)
+		if err == nil {
+			s.Challenge(string(raw))
+		}
+		return nil, err
+	case "POST drop-sockets":
+		s.DropSockets()
+		return nil, nil
+	case "POST follow":
+		if !s.Follow(q.Get("user"), q.Get("site")) {
+			return nil, errNotFound()
+		}
+		return nil, nil
 	case "POST revoke":
 		if q.Get("refresh") == "false" {
 			s.RevokeAccess()
@@ -166,6 +193,34 @@ func (s *Server) adminDrive(r *http.Request, what string) (any, error) {
 		return nil, d.Protect(path, on)
 	case "POST share":
 		return nil, d.Share(path, q.Get("user"), word(q.Get("role"), "read"))
+	case "POST grant":
+		var g Grant
+		raw, err := readAll(r)
+		if err == nil {
+			err = json.Unmarshal(raw, &g)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return nil, d.Grant(path, g)
+	case "POST revoke-grants":
+		return nil, d.Revoke(path)
+	case "POST checkout":
+		return nil, d.Checkout(path)
+	case "POST checkin":
+		return nil, d.CheckIn(path)
+	case "POST rules":
+		var rules Rules
+		raw, err := readAll(r)
+		if err == nil {
+			err = json.Unmarshal(raw, &rules)
+		}
+		d.SetRules(rules)
+		return nil, err
+	case "POST infect":
+		return nil, d.Infect(path)
+	case "POST package":
+		return either(d.MakePackage(path))
 	case "POST quota":
 		n, err := strconv.ParseInt(q.Get("total"), 10, 64)
 		if err == nil {

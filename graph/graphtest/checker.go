@@ -115,6 +115,7 @@ type Counts struct {
 	Writes    int            `json:"writes"`     // at Graph and the storage host
 	BytesUp   int64          `json:"bytes_up"`   // of file content taken
 	BytesDown int64          `json:"bytes_down"` // of file content sent
+	Units     int            `json:"units"`      // resource units: 1, 2 or 5 a request to Graph
 	Events    int            `json:"events"`     // notices of change sent
 }
 

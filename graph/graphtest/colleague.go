@@ -50,6 +50,7 @@ func (d *Drive) act(what, path string, f func(now time.Time) error) error {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
 	d.s.settle()
+	d.s.acting = colleague
 	if err := f(d.s.now()); err != nil {
 		return fmt.Errorf("%s %s: %w", what, path, err)
 	}
@@ -213,15 +214,11 @@ func (d *Drive) Share(path, upn, role string) error {
 		if err != nil {
 			return err
 		}
-		p := permission{ID: d.s.guidOf(d.id + it.id + upn + role), Role: role, User: upn, Name: upn}
-		if u := d.s.userBy(upn); u != nil {
-			p.Name = u.Name
-		}
+		g := Grant{User: upn, Role: role}
 		if upn == "" {
-			p.Link = "organization"
+			g.Link = "organization"
 		}
-		d.grants[it.id] = append(d.grants[it.id], p)
-		d.bump(it, false, now)
+		d.grant(it, d.grantOf(it, g), now)
 		return nil
 	})
 }

@@ -113,6 +113,8 @@ func (d *Drive) changes(k *cursor, head int64) ([]*item, int64) {
 		switch {
 		case e.it.seq != e.seq: // changed again later
 			continue
+		case d.hidden(e.it):
+			continue
 		case e.it.deleted && k.Full > 0 && e.seq < k.Full: // gone before the enumeration began
 			continue
 		case !e.it.under(k.Below, d), e.it.deleted && (d.s.quirks.LoseTombstones || d.s.odd(9)):
@@ -151,6 +153,7 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		storage = "" // the address comes only without $select
 	}
 	bare := strings.Contains(strings.ToLower(c.r.Header.Get("Prefer")), "deltaexcludeparent") || c.r.Header.Get("deltaExcludeParent") != ""
+	told := d.kind != Personal && c.prefers("deltashowsharingchanges") && c.prefers("deltashowremovedasdeleted") && c.prefers("deltatraversepermissiongaps")
 	sent := map[*item]bool{}
 	value := []object{}
 	emit := func(it *item) {
@@ -161,6 +164,8 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		o := d.build(it, storage, true)
 		if it.deleted {
 			o = d.tombstone(it)
+		} else if told && d.sharedAt[it.id] == it.seq && !it.folder {
+			o["@microsoft.graph.sharedChanged"] = "True" // on files alone (issue msgraph-sdk-java 2548)
 		}
 		if !it.folder && !it.deleted && (c.s.quirks.DuplicateFeed || c.s.odd(11)) {
 			value = append(value, selected(c.s.quirks.stale(o), fields))
@@ -190,6 +195,18 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		value = atEnd(value)
 	}
 	return value
+}
+
+// prefers reports whether a Prefer header names something.
+func (c *call) prefers(what string) bool {
+	for _, h := range c.r.Header.Values("Prefer") {
+		for p := range strings.SplitSeq(h, ",") {
+			if strings.EqualFold(strings.TrimSpace(p), what) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *call) page(value []object, next, delta string) *reply {

@@ -55,7 +55,8 @@ func (s *Server) storage(r *http.Request) *reply {
 		fault = s.oddStorage(o)
 	}
 	s.mu.Unlock()
-	return s.disturbed(r.Context(), r, o, fault, func() *reply {
+	at := s.now()
+	out := s.disturbed(r.Context(), r, o, fault, func() *reply {
 		// Field: rclone sends the header with the status and the end of a session, and lives.
 		strict := o.Kind != OpStatus && o.Kind != OpCancel && !s.opts.TolerateAuthorization
 		if r.Header.Get("Authorization") != "" && strict {
@@ -74,6 +75,8 @@ func (s *Server) storage(r *http.Request) *reply {
 		}
 		return textReply(http.StatusNotFound, "404 FILE NOT FOUND")
 	})
+	s.record(o, at, out, 0)
+	return out
 }
 
 // download serves the bytes behind a pre-authenticated address: always the current ones, unless the

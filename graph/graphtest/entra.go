@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -17,6 +18,9 @@ type principal struct {
 	begun  time.Time // of an access token
 	ends   time.Time
 	scope  string
+
+	capable    bool // the client declared that it handles claims challenges
+	challenged bool // the token is refused with a challenge
 }
 
 // signIn is a device code or an authorization code on its way to a token.
@@ -40,12 +44,19 @@ type entra struct {
 	codes   map[string]*signIn
 	secrets map[string]string // client id to secret
 	auto    bool
+
+	certs       map[string][]*x509.Certificate // by client id
+	federations map[string][]Federation
+	managed     map[string]bool // client ids of identities
+	challenge   string          // JSON of the claims that challenged tokens lack
+	claims      []string        // of token requests
 }
 
 func (e *entra) init(s *Server) {
 	e.s = s
 	e.access, e.refresh = map[string]principal{}, map[string]principal{}
 	e.device, e.codes = map[string]*signIn{}, map[string]*signIn{}
+	e.certs, e.federations, e.managed = map[string][]*x509.Certificate{}, map[string][]Federation{}, map[string]bool{}
 	e.secrets = map[string]string{DefaultClientID: DefaultClientSecret}
 }
 
@@ -100,7 +111,7 @@ func (s *Server) RevokeAccess() { s.mu.Lock(); defer s.mu.Unlock(); clear(s.entr
 func (s *Server) AccessToken(user string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := principal{client: DefaultClientID}
+	p := principal{client: DefaultClientID, capable: true}
 	if user != "" {
 		p.user = s.userBy(user)
 	}
@@ -148,17 +159,31 @@ func (e *entra) bearer(r *http.Request, now time.Time) (principal, error) {
 		return deny("Access token validation failure. Invalid audience.")
 	case !now.Before(p.ends):
 		return deny("Lifetime validation failed, the token is expired.")
+	case p.challenged:
+		h := http.Header{}
+		h.Set("WWW-Authenticate", e.challengeHeader())
+		return principal{}, &apiError{status: http.StatusUnauthorized, code: "InvalidAuthenticationToken", header: h,
+			msg: "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: TokenCreatedWithOutdatedPolicies"}
 	}
 	return p, nil
 }
 
 // aadError is an error answer of the login host.
 func (s *Server) aadError(status int, code string, number int, text string) *reply {
+	return s.aadErrorWith(status, code, number, text, "")
+}
+
+// aadErrorWith is one with a claims challenge, if claims is not empty.
+func (s *Server) aadErrorWith(status int, code string, number int, text, claims string) *reply {
 	now := s.now()
 	trace := s.requestID()
-	out := jsonReply(status, object{"error": code, "error_codes": []int{number}, "timestamp": now.Format("2006-01-02 15:04:05Z"),
+	o := object{"error": code, "error_codes": []int{number}, "timestamp": now.Format("2006-01-02 15:04:05Z"),
 		"error_description": fmt.Sprintf("AADSTS%d: %s\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: %s", number, text, trace, trace, now.Format("2006-01-02 15:04:05Z")),
-		"trace_id":          trace, "correlation_id": trace, "error_uri": fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", number)})
+		"trace_id":          trace, "correlation_id": trace, "error_uri": fmt.Sprintf("https://login.microsoftonline.com/error?code=%d", number)}
+	if claims != "" {
+		o["claims"], o["suberror"] = claims, "basic_action"
+	}
+	out := jsonReply(status, o)
 	out.header.Set("x-ms-request-id", trace)
 	return out
 }
@@ -168,7 +193,7 @@ func (s *Server) login(r *http.Request) *reply {
 	o := Op{Kind: OpLogin, Method: r.Method, Host: "login", Path: r.URL.Path}
 	tenant, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
-	case strings.HasSuffix(rest, "/token"):
+	case strings.HasSuffix(rest, "/token"), tenant == "msi":
 		o.Kind = OpToken
 	case strings.HasSuffix(rest, "/devicecode"):
 		o.Kind = OpDeviceCode
@@ -178,7 +203,11 @@ func (s *Server) login(r *http.Request) *reply {
 	s.check.request(o, r, s.now())
 	fault := s.strike(o)
 	s.mu.Unlock()
-	return s.disturbed(r.Context(), r, o, fault, func() *reply {
+	at := s.now()
+	out := s.disturbed(r.Context(), r, o, fault, func() *reply {
+		if tenant == "metadata" || tenant == "msi" {
+			return s.managedIdentity(r)
+		}
 		if rest == "discovery/instance" {
 			return s.instances(r)
 		}
@@ -203,6 +232,8 @@ func (s *Server) login(r *http.Request) *reply {
 		}
 		return textReply(http.StatusNotFound, "Not found.")
 	})
+	s.record(o, at, out, 0)
+	return out
 }
 
 func (s *Server) knowsTenant(t string) bool {
@@ -252,23 +283,33 @@ func (s *Server) tokenEndpoint(r *http.Request) *reply {
 	}
 	s.mu.Lock()
 	want, known := s.entra.secrets[client]
+	capable := s.entra.noteClaims(f.Get("claims"))
 	s.mu.Unlock()
+	proved := secret != ""
+	if known && f.Get("client_assertion") != "" {
+		if refused := s.proves(r, f, client); refused != nil {
+			return refused
+		}
+		proved = true
+	}
 	switch {
 	case client == "":
 		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'client_id'.")
 	case !known:
 		return s.aadError(http.StatusBadRequest, "unauthorized_client", 700016, "Application with identifier '"+client+"' was not found in the directory.")
+	case secret != "" && want == "":
+		return s.aadError(http.StatusUnauthorized, "invalid_client", 700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")
 	case secret != "" && secret != want:
 		return s.aadError(http.StatusUnauthorized, "invalid_client", 7000215,
 			"Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID.")
 	}
 	switch grant := f.Get("grant_type"); grant {
 	case "client_credentials":
-		return s.clientCredentials(f, client, secret)
+		return s.clientCredentials(f, principal{client: client, capable: capable}, proved)
 	case "device_code", "urn:ietf:params:oauth:grant-type:device_code":
-		return s.redeemDevice(f, client)
+		return s.redeemDevice(f, client, capable)
 	case "authorization_code":
-		return s.redeemCode(f, client)
+		return s.redeemCode(f, client, capable)
 	case "refresh_token":
 		s.mu.Lock()
 		p, ok := s.entra.refresh[f.Get("refresh_token")]
@@ -281,6 +322,7 @@ func (s *Server) tokenEndpoint(r *http.Request) *reply {
 		case !s.now().Before(p.ends):
 			return s.aadError(http.StatusBadRequest, "invalid_grant", 700082, "The refresh token has expired due to inactivity.")
 		}
+		p.capable = capable
 		return s.userTokens(f, p, "")
 	case "":
 		return s.aadError(http.StatusBadRequest, "invalid_request", 900144, "The request body must contain the following parameter: 'grant_type'.")
@@ -289,8 +331,8 @@ func (s *Server) tokenEndpoint(r *http.Request) *reply {
 	}
 }
 
-func (s *Server) clientCredentials(f url.Values, client, secret string) *reply {
-	if secret == "" {
+func (s *Server) clientCredentials(f url.Values, p principal, proved bool) *reply {
+	if !proved {
 		return s.aadError(http.StatusUnauthorized, "invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
 	}
 	def := false
@@ -302,7 +344,7 @@ func (s *Server) clientCredentials(f url.Values, client, secret string) *reply {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tok := s.entra.grantAccess(principal{client: client})
+	tok := s.entra.grantAccess(p)
 	secs := int(s.entra.life() / time.Second)
 	return jsonReply(http.StatusOK, object{"token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": tok})
 }

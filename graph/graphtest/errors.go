@@ -37,6 +37,9 @@ func errPrecondition() *apiError {
 // locked answers 423 for an item that a colleague holds open, in one of the three shapes seen in
 // the field.
 func (d *Drive) locked(it *item) error {
+	if err := d.heldByOther(it); err != nil {
+		return err
+	}
 	form, ok := d.locks[it.id]
 	if !ok {
 		return nil

@@ -60,6 +60,8 @@ type Fault struct {
 	// Status, if not 0, is answered with Code and Message as an error of Graph, or with Body if
 	// that is set. The work is not done unless Work is set.
 	Status     int               `json:"status,omitempty"`
+	AADSTS     int               `json:"aadsts,omitempty"` // instead of Status: a refusal of the login host by its number
+	Claims     string            `json:"claims,omitempty"` // goes with AADSTS
 	Code       string            `json:"code,omitempty"`
 	Inner      string            `json:"inner,omitempty"`
 	Message    string            `json:"message,omitempty"`
@@ -164,6 +166,10 @@ func (s *Server) disturbed(ctx context.Context, r *http.Request, o Op, f *Fault,
 		return resetReply()
 	}
 	var out *reply
+	if f.AADSTS != 0 {
+		status, code, text := aadsts(f.AADSTS)
+		return s.aadErrorWith(status, code, f.AADSTS, text, f.Claims)
+	}
 	if f.Status == 0 || f.Work {
 		out = work()
 	}
@@ -245,18 +251,18 @@ func units(o Op, token bool) int {
 	return 1
 }
 
-// meter charges a request. It returns the headers that tell of the limit, and how long to wait if
-// it is passed. The caller holds the lock.
-func (s *Server) meter(o Op, token bool) (http.Header, time.Duration) {
+// meter charges a request its price. It returns the headers that tell of the limit, and how long to
+// wait if it is passed. The caller holds the lock.
+func (s *Server) meter(price int) (http.Header, time.Duration) {
 	limit := s.opts.UnitsPerMinute
-	if limit <= 0 || o.Kind == OpBatch {
+	if limit <= 0 || price == 0 {
 		return nil, 0
 	}
 	now := s.now()
 	if now.Sub(s.units.start) >= time.Minute {
 		s.units = unitWindow{start: now}
 	}
-	s.units.used += units(o, token)
+	s.units.used += price
 	reset := (s.units.start.Add(time.Minute).Sub(now) + time.Second - 1).Truncate(time.Second)
 	if s.units.used*5 < limit*4 {
 		return nil, 0

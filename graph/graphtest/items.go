@@ -18,7 +18,7 @@ func (c *call) get(it *item) (*reply, error) {
 	if c.unchanged(it) {
 		return newReply(http.StatusNotModified), nil
 	}
-	o := c.drive.json(it, c.storage)
+	o := c.extras(c.drive.json(it, c.storage), it)
 	if it.folder && strings.HasPrefix(option(c.q, "expand"), "children") {
 		kids := []object{}
 		for _, k := range it.keys()[:min(len(it.keys()), c.listPage())] {
@@ -32,6 +32,19 @@ func (c *call) get(it *item) (*reply, error) {
 		return jsonReply(http.StatusOK, o), nil
 	}
 	return c.object(o), nil
+}
+
+// extras adds what an item says of itself only if $select names it.
+func (c *call) extras(o object, it *item) object {
+	for _, f := range selection(c.q) {
+		switch {
+		case f == "publication" && c.drive.kind != Personal && it.body != nil:
+			o[f] = c.drive.publication(it)
+		case f == "sharepointIds" && c.drive.kind != Personal:
+			o[f] = c.drive.sharePointIDs(it)
+		}
+	}
+	return o
 }
 
 func (c *call) listPage() int {
@@ -83,7 +96,9 @@ func (c *call) children(it *item) (*reply, error) {
 	fields := selection(c.q)
 	value := []object{}
 	for _, k := range keys[start:end] {
-		value = append(value, selected(c.drive.json(it.children[k], c.storage), fields))
+		if kid := it.children[k]; !c.drive.hidden(kid) {
+			value = append(value, selected(c.extras(c.drive.json(kid, c.storage), kid), fields))
+		}
 	}
 	if start == 0 && c.s.odd(26) {
 		value = append(value, selected(c.drive.notebook(it, c.storage), fields))
@@ -251,6 +266,9 @@ func (c *call) delete(it *item) (*reply, error) {
 		return nil, &apiError{status: http.StatusForbidden, code: "accessDenied",
 			msg: "Request was cancelled by event received. If attempting to delete a non-empty folder, it's possible that it's on hold"}
 	}
+	if c.rt.suffix == "permanentDelete" && d.kind == Personal {
+		return nil, &apiError{status: http.StatusBadRequest, code: "notSupported", msg: "Personal drives do not delete for ever."}
+	}
 	d.remove(it, c.s.now())
 	if c.rt.suffix == "permanentDelete" {
 		d.purge(it)
@@ -278,6 +296,7 @@ func (c *call) put() *reply {
 	}
 	s.mu.Lock()
 	s.counts.BytesUp += b.size
+	s.acting, s.actingName = c.actor(), c.actorName()
 	o, status, err := c.store(b)
 	s.mu.Unlock()
 	if err != nil {
@@ -410,6 +429,10 @@ func (c *call) versions(it *item) (*reply, error) {
 }
 
 func (d *Drive) versionJSON(it *item, v version) object {
-	return object{"id": strconv.Itoa(v.label) + ".0", "size": v.body.size, "lastModifiedDateTime": d.stamp(v.modified),
+	return object{"id": versionLabel(v.label), "size": v.body.size, "lastModifiedDateTime": d.stamp(v.modified),
 		"lastModifiedBy": d.person()}
 }
+
+func versionLabel(n int) string { return strconv.Itoa(n) + ".0" }
+
+func (d *Drive) versionID(it *item) string { return versionLabel(it.label) }

@@ -286,7 +286,7 @@ func (s *Server) load() (bool, error) {
 func (s *Server) loadDrive(in savedDrive) {
 	d := &Drive{s: s, id: in.ID, kind: in.Kind, title: in.Title, webPath: in.WebPath, created: in.Created, next: in.Next, seq: in.Seq,
 		epoch: in.Epoch, resync: in.Resync, total: in.Total, used: in.Used, binned: in.Binned, grants: in.Grants,
-		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, readOnly: map[string]bool{}}
+		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, readOnly: map[string]bool{}, checkouts: map[string]checkout{}, fields: map[string]object{}, sharedAt: map[string]int64{}}
 	if d.grants == nil {
 		d.grants = map[string][]permission{}
 	}

@@ -104,8 +104,16 @@ func (d *Drive) build(it *item, storage string, feed bool) object {
 	if it.malware {
 		o["malware"] = object{"description": "Virus found."}
 	}
-	if len(d.grants[it.id]) > 0 {
-		o["shared"] = object{"scope": "users"}
+	if g := d.grants[it.id]; len(g) > 0 {
+		scope := "users"
+		for _, p := range g {
+			if p.Link == "anonymous" || p.Link == "organization" && scope == "users" {
+				scope = p.Link
+			}
+		}
+		o["shared"] = object{"scope": scope}
+	} else if d.sharedAt[it.id] != 0 && feed {
+		o["shared"] = object{} // was shared, and is no more
 	}
 	d.s.quirks.distort(o, d, it, feed)
 	return o

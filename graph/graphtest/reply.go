@@ -189,7 +189,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: req.URL.Host, IsNotFound: true}}
 	}
-	if req.URL.Scheme != "https" {
+	if req.URL.Scheme != "https" && req.URL.Host != imdsHost {
 		return nil, fmt.Errorf("scheme %q: the service speaks https only", req.URL.Scheme)
 	}
 	in := req.Clone(req.Context())
@@ -272,7 +272,7 @@ func (s *Server) hostOf(authority string) (hostKind, bool) {
 	switch "https://" + authority {
 	case s.graphURL, "https://" + memGraph:
 		return hostGraph, true
-	case s.loginURL, "https://" + memLogin:
+	case s.loginURL, "https://" + memLogin, "https://" + imdsHost:
 		return hostLogin, true
 	case s.storageURL, "https://" + memStorage:
 		return hostStorage, true

@@ -25,7 +25,7 @@ const (
 	OpDelete        = "delete"        // DELETE an item, also permanently
 	OpCopy          = "copy"          // POST …/copy
 	OpRestore       = "restore"       // POST …/restore and …/restoreVersion
-	OpShare         = "share"         // POST …/createLink
+	OpShare         = "share"         // POST …/createLink and …/invite; PATCH and DELETE of a permission
 	OpBatch         = "batch"         // POST $batch, besides its inner requests
 	OpDownload      = "download"      // GET of bytes at the storage host
 	OpFragment      = "fragment"      // PUT of a fragment at the storage host
@@ -33,6 +33,9 @@ const (
 	OpCancel        = "sessionCancel" // DELETE of an upload session
 	OpCommit        = "sessionCommit" // POST to an upload session whose commit was deferred
 	OpMonitor       = "monitor"       // GET of the monitor of a copy
+	OpCheck         = "check"         // POST …/checkout, checkin, discardCheckout
+	OpListItem      = "listItem"      // …/listItem and its fields
+	OpShared        = "shared"        // GET shares/{token}
 	OpSocket        = "socket"        // GET …/subscriptions/socketIo
 	OpEvents        = "events"        // a notification connection to /socket.io/
 	OpSubscription  = "subscription"  // everything below /subscriptions
@@ -51,6 +54,7 @@ type route struct {
 	start  string // item id, "" for the root
 	path   string // path from there, without slashes at its ends
 	suffix string // "children", "content", "delta", "versions/3.0/content" …
+	list   string // id or title of the list of a site whose drive is meant
 	arg    string // argument of a function: delta(token='…'), search(q='…')
 }
 
@@ -83,6 +87,9 @@ func parseRoute(p string) route {
 		}
 		r.id, rest, _ = strings.Cut(rest, "/")
 		r.drivePart(rest)
+	case "shares":
+		r.base = "shares"
+		r.id, r.sub, _ = strings.Cut(rest, "/")
 	case "drives":
 		r.base = "drives"
 		r.id, rest, _ = strings.Cut(rest, "/")
@@ -115,6 +122,14 @@ func (r *route) drivePart(rest string) {
 		r.sub = "drive"
 		r.itemPart(tail)
 		return
+	}
+	if after, ok := strings.CutPrefix(rest, "lists/"); ok {
+		id, tail, _ := strings.Cut(after, "/")
+		if below, ok := strings.CutPrefix(tail, "drive/"); ok {
+			r.list, r.sub = id, "drive"
+			r.itemPart(below)
+			return
+		}
 	}
 	r.sub = rest
 }
@@ -173,7 +188,7 @@ func (r route) op(method string) string {
 			return OpItem
 		case r.suffix == "" && method == http.MethodPatch:
 			return OpUpdate
-		case r.suffix == "" && method == http.MethodDelete, r.suffix == "permanentDelete":
+		case r.suffix == "" && method == http.MethodDelete, r.suffix == "permanentDelete" && method == http.MethodPost:
 			return OpDelete
 		case r.suffix == "children" && read:
 			return OpChildren
@@ -193,10 +208,14 @@ func (r route) op(method string) string {
 			return OpRestore
 		case first == "versions":
 			return OpVersions
-		case first == "permissions":
+		case first == "permissions" && read:
 			return OpPermissions
-		case first == "createLink":
+		case first == "permissions", first == "createLink", first == "invite":
 			return OpShare
+		case first == "checkout", first == "checkin", first == "discardCheckout":
+			return OpCheck
+		case first == "listItem":
+			return OpListItem
 		case first == "copy":
 			return OpCopy
 		case r.suffix == "subscriptions/socketIo" && read:
@@ -211,8 +230,10 @@ func (r route) op(method string) string {
 		return OpDrive
 	case r.sub == "drives" && read:
 		return OpDrives
-	case r.base == "sites" && read:
+	case r.base == "sites", r.sub == "followedSites" && read, r.base == "groups" && r.sub == "sites/root":
 		return OpSite
+	case r.base == "shares":
+		return OpShared
 	case r.base != "" && r.sub == "" && read:
 		return OpUser
 	}

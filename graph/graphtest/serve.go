@@ -15,12 +15,28 @@ func (s *Server) serve(h hostKind, r *http.Request) *reply {
 		return s.admin(r)
 	}
 	s.mu.Lock()
-	off := s.offline
+	off, latency, rate := s.offline, s.latency, s.bandwidth
 	s.settle()
 	s.mu.Unlock()
-	if off {
+	if off || pause(r.Context(), latency) != nil {
 		return resetReply()
 	}
+	if rate <= 0 {
+		return s.dispatch(h, r)
+	}
+	if r.Body != nil {
+		r.Body = slow{r.Body, r.Context(), rate}
+	}
+	out := s.dispatch(h, r)
+	if !out.reset && out.upgrade == nil {
+		body, n := out.reader(), out.length()
+		out.stream, out.size = slow{body, r.Context(), rate}, n
+	}
+	return out
+}
+
+// dispatch finds who answers.
+func (s *Server) dispatch(h hostKind, r *http.Request) *reply {
 	switch version, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); {
 	case h == hostStorage:
 		return s.storage(r)
@@ -50,6 +66,8 @@ type call struct {
 
 	storage string // root of the storage host for links in the answer
 	drive   *Drive
+	shared  *item // that a sharing link stands for, when the link itself is meant
+	in      object
 	user    *User
 	site    *site
 }
@@ -66,6 +84,7 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 	c.storage = s.storageFor(r)
 	who, denied := s.entra.bearer(r, s.now())
 	c.who = who
+	s.acting, s.actingName = c.actor(), c.actorName()
 	c.resolve()
 	s.counts.add(c.op)
 	s.check.request(c.op, r, s.now())
@@ -74,7 +93,13 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 		fault = c.odd()
 	}
 	long := s.quirks.RefuseLongURLs && len(r.URL.String()) > 2048
-	limits, wait := s.meter(c.op, c.q.Get("token") != "" || c.rt.arg != "")
+	price := 0
+	if c.op.Kind != OpBatch {
+		price = units(c.op, c.q.Get("token") != "" || c.rt.arg != "")
+	}
+	s.counts.Units += price
+	at := s.now()
+	limits, wait := s.meter(price)
 	if wait > 0 {
 		s.check.throttled(c.op, true, s.now(), wait)
 	}
@@ -108,6 +133,7 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 		}
 		out.header.Set("Date", s.now().Format(http.TimeFormat))
 	}
+	s.record(c.op, at, out, price)
 	return out
 }
 
@@ -130,6 +156,7 @@ func (c *call) work() *reply {
 		return c.subscriptions(in)
 	}
 	c.s.mu.Lock()
+	c.in, c.s.acting, c.s.actingName = in, c.actor(), c.actorName()
 	out, err := c.answer(in)
 	c.s.mu.Unlock()
 	if err != nil {
@@ -174,8 +201,12 @@ func (c *call) resolve() {
 		}
 	case "drives":
 		c.drive = c.s.driveByID(c.rt.id)
+	case "shares":
+		c.resolveShare()
 	}
-	if strings.HasPrefix(c.rt.sub, "drive") {
+	if c.rt.list != "" && c.site != nil {
+		c.drive = c.site.list(c.rt.list)
+	} else if strings.HasPrefix(c.rt.sub, "drive") && c.rt.base != "shares" && c.rt.base != "drives" {
 		switch {
 		case c.user != nil:
 			c.drive = c.user.d
@@ -208,7 +239,7 @@ func (c *call) item() (*item, error) {
 	if it != nil {
 		it = it.find(c.rt.path)
 	}
-	if it == nil {
+	if it == nil || c.drive.hidden(it) {
 		return nil, errNotFound()
 	}
 	return it, nil
@@ -254,7 +285,12 @@ func (c *call) answer(in object) (*reply, error) {
 		}
 		return c.object(c.user.json()), nil
 	case OpSite:
-		return c.siteAnswer()
+		if c.rt.sub == "followedSites" {
+			return c.followed()
+		}
+		return c.siteAnswer(in)
+	case OpShared:
+		return c.sharedAnswer()
 	case OpDrives:
 		return c.drivesAnswer()
 	}
@@ -278,11 +314,18 @@ func (c *call) answer(in object) (*reply, error) {
 	if c.op.Kind == OpCreateSession {
 		return c.createSession(in)
 	}
+	if c.rt.suffix == "restore" {
+		return c.unbin(in)
+	}
 	it, err := c.item()
 	if err != nil {
 		return nil, err
 	}
 	switch c.op.Kind {
+	case OpCheck:
+		return c.check(it, in)
+	case OpListItem:
+		return c.listItemAnswer(it, in)
 	case OpItem:
 		return c.get(it)
 	case OpChildren:
@@ -304,6 +347,9 @@ func (c *call) answer(in object) (*reply, error) {
 	case OpPermissions:
 		return c.permissions(it)
 	case OpShare:
+		if strings.HasPrefix(c.rt.suffix, "permissions") {
+			return c.permissions(it)
+		}
 		return c.share(it, in)
 	}
 	return nil, &apiError{status: http.StatusMethodNotAllowed, code: "BadRequest", msg: "The method is not supported here."}

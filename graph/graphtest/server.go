@@ -106,28 +106,33 @@ type Server struct {
 	ca   *authority
 	tmp  string // temporary folder to remove at Close
 
-	mu       sync.Mutex
-	users    []*User
-	sites    []*site
-	drives   map[string]*Drive
-	order    []*Drive
-	sessions map[string]*session
-	copies   map[string]*copyJob
-	later    []effect
-	faults   []*Fault
-	offline  bool
-	life     time.Duration
-	lag      time.Duration
-	rewrite  time.Duration
-	quirks   Quirks
-	odds     map[int]*oddity      // of the catalogue, by number
-	silent   map[string]time.Time // drives throttled by themselves, by id
-	dice     *mrand.Rand
-	counts   Counts
-	check    checker
-	units    unitWindow
-	entra    entra
-	serial   uint64
+	mu                 sync.Mutex
+	users              []*User
+	sites              []*site
+	drives             map[string]*Drive
+	order              []*Drive
+	sessions           map[string]*session
+	copies             map[string]*copyJob
+	later              []effect
+	faults             []*Fault
+	offline            bool
+	life               time.Duration
+	lag                time.Duration
+	rewrite            time.Duration
+	quirks             Quirks
+	odds               map[int]*oddity      // of the catalogue, by number
+	silent             map[string]time.Time // drives throttled by themselves, by id
+	dice               *mrand.Rand
+	acting, actingName string // who the work under way is done for
+	counts             Counts
+	check              checker
+	units              unitWindow
+	entra              entra
+	serial             uint64
+	requests           []Request // the log, newest last
+	logged             int
+	latency            time.Duration
+	bandwidth          int64
 
 	listeners  map[*listener]bool
 	sockets    map[string]socketGrant // by token

@@ -37,7 +37,7 @@ func (s *Server) deviceCode(r *http.Request) *reply {
 		"message": "To sign in, use a web browser to open the page " + page + " and enter the code " + d.userCode + " to authenticate."})
 }
 
-func (s *Server) redeemDevice(f url.Values, client string) *reply {
+func (s *Server) redeemDevice(f url.Values, client string, capable bool) *reply {
 	code := f.Get("device_code")
 	s.mu.Lock()
 	d := s.entra.device[code]
@@ -62,6 +62,7 @@ func (s *Server) redeemDevice(f url.Values, client string) *reply {
 	if f.Get("scope") == "" {
 		f.Set("scope", state.scope)
 	}
+	state.capable = capable
 	return s.userTokens(f, state.principal, "")
 }
 
@@ -126,7 +127,7 @@ func (s *Server) authorize(r *http.Request) *reply {
 	return out
 }
 
-func (s *Server) redeemCode(f url.Values, client string) *reply {
+func (s *Server) redeemCode(f url.Values, client string, capable bool) *reply {
 	code := f.Get("code")
 	s.mu.Lock()
 	d := s.entra.codes[code]
@@ -155,5 +156,7 @@ func (s *Server) redeemCode(f url.Values, client string) *reply {
 	if f.Get("scope") == "" {
 		f.Set("scope", d.scope)
 	}
-	return s.userTokens(f, d.principal, d.nonce)
+	p := d.principal
+	p.capable = capable
+	return s.userTokens(f, p, d.nonce)
 }

@@ -3,6 +3,7 @@ package graphtest
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -32,21 +33,25 @@ type Drive struct {
 	created time.Time
 
 	// All below is guarded by Server.mu.
-	items    map[string]*item
-	bin      map[string]*item // deleted items by id; their descendants hang below them
-	root     *item
-	next     uint64 // number of the next item
-	seq      int64  // of the last change
-	log      []change
-	epoch    int    // tokens of an older epoch are refused with 410
-	resync   string // code of that refusal
-	total    int64  // quota in bytes
-	used     int64
-	binned   int64
-	locks    map[string]int  // item id to the form of its 423
-	readOnly map[string]bool // folders that take no writes
-	grants   map[string][]permission
-	by       object // see person
+	items     map[string]*item
+	bin       map[string]*item // deleted items by id; their descendants hang below them
+	root      *item
+	next      uint64 // number of the next item
+	seq       int64  // of the last change
+	log       []change
+	epoch     int    // tokens of an older epoch are refused with 410
+	resync    string // code of that refusal
+	total     int64  // quota in bytes
+	used      int64
+	binned    int64
+	locks     map[string]int      // item id to the form of its 423
+	checkouts map[string]checkout // by item id
+	rules     Rules
+	fields    map[string]object // columns that were set, by item id
+	sharedAt  map[string]int64  // item id to the change in which its rights changed last
+	readOnly  map[string]bool   // folders that take no writes
+	grants    map[string][]permission
+	by        object // see person
 }
 
 // change says that an item changed. Only the newest change of an item counts.
@@ -96,7 +101,7 @@ type version struct {
 // newDrive makes an empty drive.
 func (s *Server) newDrive(kind, title string, number uint64) *Drive {
 	d := &Drive{s: s, kind: kind, title: title, total: 1 << 40, epoch: 1,
-		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, readOnly: map[string]bool{}, grants: map[string][]permission{}}
+		items: map[string]*item{}, bin: map[string]*item{}, locks: map[string]int{}, readOnly: map[string]bool{}, checkouts: map[string]checkout{}, fields: map[string]object{}, sharedAt: map[string]int64{}, grants: map[string][]permission{}}
 	d.created = s.now()
 	seed := mix(s.opts.Seed, number+0xd21e)
 	if kind == Personal {
@@ -305,6 +310,9 @@ func (d *Drive) write(parent *item, name, behaviour string, b *body, t times, no
 	}
 	it = d.newItem(name, false, now)
 	it.body, it.size = b, b.size
+	if err := d.obey(it, true); err != nil {
+		return nil, false, err
+	}
 	d.used += b.size
 	t.set(d, it, now)
 	d.items[it.id] = it
@@ -321,7 +329,7 @@ func (d *Drive) replace(it *item, b *body, t times, now time.Time) error {
 	if err := d.locked(it); err != nil {
 		return err
 	}
-	if err := d.room(b.size); err != nil {
+	if err := errors.Join(d.room(b.size), d.obey(it, false)); err != nil {
 		return err
 	}
 	d.keep(it)

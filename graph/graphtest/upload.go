@@ -19,22 +19,23 @@ const (
 // session is an upload in progress. Its fields are guarded by Server.mu, but the draft belongs to
 // the fragment that has set busy, also after the session has been cancelled.
 type session struct {
-	id        string
-	d         *Drive
-	parent    *item
-	it        *item // the file to replace, if it is named by id
-	name      string
-	behaviour string
-	times     times
-	deferred  bool
-	doomed    bool // answers 412 at the end, see Options.StrictSessionMatch
-	begun     time.Time
-	expires   time.Time
-	total     int64
-	have      int64 // bytes received in whole fragments
-	draft     *draft
-	busy      bool
-	cancelled bool
+	id               string
+	d                *Drive
+	parent           *item
+	it               *item // the file to replace, if it is named by id
+	name             string
+	behaviour        string
+	times            times
+	deferred         bool
+	doomed           bool // answers 412 at the end, see Options.StrictSessionMatch
+	begun            time.Time
+	expires          time.Time
+	total            int64
+	have             int64 // bytes received in whole fragments
+	draft            *draft
+	actor, actorName string // who made it
+	busy             bool
+	cancelled        bool
 }
 
 func sessionKey(r *http.Request) string {
@@ -66,7 +67,7 @@ func (c *call) createSession(in object) (*reply, error) {
 	if err := errors.Join(d.checkPlace(parent, name, false), d.refuseWrites(parent)); err != nil {
 		return nil, err
 	}
-	u := &session{id: random(8), d: d, parent: parent, name: name, behaviour: behaviour, times: t, begun: now, total: -1}
+	u := &session{id: random(8), d: d, parent: parent, name: name, behaviour: behaviour, times: t, begun: now, total: -1, actor: c.actor(), actorName: c.actorName()}
 	u.deferred, _ = in["deferCommit"].(bool)
 	was := parent.child(name)
 	switch {
@@ -281,6 +282,7 @@ func (s *Server) commit(r *http.Request, key string, u *session) (*reply, error)
 	if u.doomed {
 		return nil, errPrecondition()
 	}
+	s.acting, s.actingName = u.actor, u.actorName
 	b := u.draft.seal()
 	it, made := u.it, false
 	var err error

@@ -10,6 +10,8 @@ type User struct {
 	UPN  string
 	Name string // display name
 	d    *Drive
+
+	follows []string // ids of sites
 }
 
 // Drive returns the person's OneDrive.
