@@ -241,10 +241,11 @@ func (p *part) outer(err error) error {
 // finish turns the answer into a result, where need be with a look at what was made.
 func (p *part) finish(ctx context.Context, d *Drive) {
 	c, r := p.c, p.result
-	if c.Do == graph.DoDelete {
-		d.c.urls.drop(place{d.id, c.ID})
-	}
 	switch {
+	case c.Do == graph.DoDelete:
+		r.Err = d.deleteDone(ctx, c.ID, r.Err)
+	case r.Err != nil && c.Do == graph.DoMkdir:
+		r.Err = d.whyMissing(ctx, c.Parent, c.Name, r.Err)
 	case r.Err != nil && c.Do == graph.DoBegin:
 		r.Err = p.s.taken(ctx, r.Err)
 	case r.Err != nil:

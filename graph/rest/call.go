@@ -37,6 +37,7 @@ type call struct {
 	storage bool // to a pre-authenticated address: no token, and the address is a secret
 	read    bool // changes nothing, so it may be repeated
 	missing int  // how often "not found" is not believed
+	broken  int  // how many requests may fail or break, of a read; 0 is maxBroken
 	open    bool // leave the body of a good answer open, and the place taken, until it is closed
 	slow    bool // the answer may take much longer than others
 

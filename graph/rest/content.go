@@ -7,7 +7,6 @@ import (
 	"hash"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -136,7 +135,8 @@ func (r *download) address() (h held, fresh bool, err error) {
 	if h, ok := r.d.c.urls.get(here); ok && (anyVersion || h.version.Same(r.version)) {
 		return h, false, nil
 	}
-	w, err := r.d.wireItem(r.ctx, "read", r.id)
+	// The item was seen somewhere, so that it is not there by its id is not believed for long (Q2).
+	w, err := r.d.getItem(r.ctx, call{op: "read", item: string(r.id), url: r.d.c.address(r.d.itemPath(r.id)), missing: freshMissing})
 	if err != nil {
 		return held{}, false, err
 	}
@@ -230,6 +230,8 @@ func another(err error, fresh, repeated bool) bool {
 		return true
 	case statusOf(err) == http.StatusForbidden:
 		return !fresh
+	case statusOf(err)/100 == 3: // sent nowhere (Q22)
+		return true
 	}
 	return expired(err)
 }
@@ -306,14 +308,11 @@ func (c *Client) fetch(ctx context.Context, item, from string, off, end int64) (
 		if err != nil || a.open != nil {
 			return a, err
 		}
-		base, err := url.Parse(from)
-		if err == nil {
-			base, err = base.Parse(a.header.Get("Location"))
-		}
-		if err != nil || hop == maxHops || a.header.Get("Location") == "" {
+		to, ok := a.elsewhere(from)
+		if !ok || hop == maxHops {
 			return a, &graph.Error{Op: "read", Item: item, Kind: graph.Failed, Status: a.status, Message: "the storage host sends nowhere"}
 		}
-		from = base.String()
+		from = to
 	}
 }
 

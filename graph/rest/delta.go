@@ -49,17 +49,53 @@ func (d *Drive) Delta(ctx context.Context, from graph.Link) (graph.Page, error) 
 		return graph.Page{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: err.Error()}
 	}
 	p.Next = next
+	names := spelling{}
 	for _, i := range w.Value {
 		if i.ID == "" {
 			continue
 		}
 		item, err := d.placed(ctx, i)
+		if err == nil {
+			item.Name, err = names.of(ctx, d, item)
+		}
 		if err != nil {
 			return graph.Page{}, err
 		}
 		p.Items = append(p.Items, item)
 	}
 	return p, nil
+}
+
+// maxProofs is how many names of one page are asked for before the rest are taken to be alike.
+const maxProofs = 10
+
+// spelling knows how a page of the feed writes names: now and then they come percent-encoded (Q12), and a name may have
+// such signs in it by itself, so only the item read by its id proves it.
+type spelling struct{ encoded, plain int }
+
+func (s *spelling) of(ctx context.Context, d *Drive, i graph.Item) (string, error) {
+	decoded, err := url.PathUnescape(i.Name)
+	if err != nil || decoded == i.Name || i.Deleted || i.Root {
+		return i.Name, nil
+	}
+	if s.encoded+s.plain >= maxProofs && (s.encoded == 0 || s.plain == 0) {
+		if s.encoded > 0 {
+			return decoded, nil
+		}
+		return i.Name, nil
+	}
+	now, err := d.wireItem(ctx, "delta", i.ID)
+	switch {
+	case errors.Is(err, graph.NotExist): // what it is called makes no difference: it is gone
+		return i.Name, nil
+	case err != nil:
+		return "", err
+	case now.Name == i.Name:
+		s.plain++
+	case now.Name == decoded:
+		s.encoded++
+	}
+	return now.Name, nil
 }
 
 // placed translates an entry of the feed. One that is nowhere, neither the root nor below anything nor deleted, most often

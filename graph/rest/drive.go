@@ -111,15 +111,50 @@ func (d *Drive) getItem(ctx context.Context, k call) (wireItem, error) {
 // get makes a read and decodes the answer.
 func (c *Client) get(ctx context.Context, k call, into any) error {
 	k.method, k.read = http.MethodGet, true
-	r, err := c.do(ctx, k)
-	if err != nil {
-		return err
+	var r reply
+	for hop := 0; ; hop++ {
+		var err error
+		if r, err = c.do(ctx, k); err != nil {
+			return err
+		}
+		to, ok := r.elsewhere(k.url)
+		if !ok || hop == maxHops { // what is no answer is found out below
+			break
+		}
+		k.url = to // a request there is made only if it is Graph's host
 	}
 	if !r.decode(into) {
 		return &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Status: r.status, Request: r.header.Get("Request-Id"),
 			Message: "the answer makes no sense"}
 	}
 	return nil
+}
+
+// elsewhere returns where a redirection leads, since one comes now and then where an answer is documented (Q22).
+func (r reply) elsewhere(from string) (string, bool) {
+	to := r.header.Get("Location")
+	if r.status/100 != 3 || to == "" {
+		return "", false
+	}
+	base, err := url.Parse(from)
+	if err != nil {
+		return "", false
+	}
+	if base, err = base.Parse(to); err != nil {
+		return "", false
+	}
+	return base.String(), true
+}
+
+// listed looks for a child of a folder by going through the folder. Reads by path do not know for minutes what has just
+// changed, listings do (Q6).
+func (d *Drive) listed(ctx context.Context, parent graph.ItemID, child string) (graph.Item, error) {
+	for i, err := range d.Children(ctx, parent) {
+		if err != nil || name.Same(i.Name, child) {
+			return i, err
+		}
+	}
+	return graph.Item{}, &graph.Error{Op: "child", Item: child, Kind: graph.NotExist, Message: "the folder has no such item"}
 }
 
 // Children yields the items of a folder, page by page as they arrive.

@@ -16,8 +16,10 @@ import (
 // fuzzTokens is a sign-in that always succeeds.
 type fuzzTokens struct{}
 
-func (fuzzTokens) Token(context.Context) (string, error)                   { return "SECRET-TOKEN", nil }
-func (fuzzTokens) Refresh(context.Context, string, string) (string, error) { return "SECRET-TOKEN", nil }
+func (fuzzTokens) Token(context.Context) (string, error) { return "SECRET-TOKEN", nil }
+func (fuzzTokens) Refresh(context.Context, string, string) (string, error) {
+	return "SECRET-TOKEN", nil
+}
 
 // answering is a service that gives one answer to everything, and checks where tokens go.
 type answering struct {

@@ -148,7 +148,7 @@ func (s *session) begin(ctx context.Context) error {
 
 func (s *sending) beginCall() call {
 	item := sessionItem{Conflict: "replace"}
-	k := call{op: "upload", item: s.label, method: http.MethodPost, missing: knownMissing}
+	k := call{op: "upload", item: s.label, method: http.MethodPost, missing: freshMissing}
 	if s.u.ID != "" {
 		k.url = s.d.c.address(s.d.itemPath(s.u.ID) + "/createUploadSession")
 	} else {
@@ -175,7 +175,10 @@ func (s *sending) begun(r reply) (string, error) {
 // and is refused the same way (Q20).
 func (s *sending) taken(ctx context.Context, err error) error {
 	var e *graph.Error
-	if !errors.As(err, &e) || e.Kind != graph.Exist {
+	if s.u.ID == "" {
+		err = s.d.whyMissing(ctx, s.u.Parent, s.u.Name, err)
+	}
+	if !errors.As(err, &e) || e.Kind != graph.Exist || e.Status != http.StatusConflict || similar(e) {
 		return err
 	}
 	if s.u.ID == "" {
@@ -240,6 +243,9 @@ func (s *session) end(ctx context.Context, err error) (graph.Item, error) {
 	case ctx.Err() == nil && (hazy(err) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
 	default:
 		s.cancel(ctx)
+	}
+	if s.u.ID == "" {
+		err = s.d.whyMissing(ctx, s.u.Parent, s.u.Name, err)
 	}
 	return graph.Item{}, err
 }

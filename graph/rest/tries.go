@@ -56,6 +56,14 @@ func newTries(patience time.Duration) *tries {
 	}
 }
 
+// mayBreak says how many requests of a call the service may fail.
+func (k call) mayBreak() int {
+	if k.broken > 0 {
+		return k.broken
+	}
+	return maxBroken
+}
+
 func (t *tries) judge(k call, o outcome) verdict {
 	if o.err != nil {
 		return t.judgeError(k, o)
@@ -78,7 +86,7 @@ func (t *tries) judge(k call, o outcome) verdict {
 		return verdict{what: again, wait: min(missingFirst<<(t.missing-1), missingCap)}
 	case s == http.StatusRequestTimeout || s >= 500 && s != http.StatusNotImplemented && s != http.StatusInsufficientStorage:
 		t.broken++
-		if k.read && t.broken < maxBroken {
+		if k.read && t.broken < k.mayBreak() {
 			return verdict{what: again, wait: max(asked, t.broke.NextBackOff())}
 		}
 	}
@@ -111,7 +119,7 @@ func (t *tries) judgeError(k call, o outcome) verdict {
 		}
 	default:
 		t.broken++
-		if k.read && t.broken < maxBroken {
+		if k.read && t.broken < k.mayBreak() {
 			return verdict{what: again, wait: t.broke.NextBackOff()}
 		}
 	}

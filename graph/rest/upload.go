@@ -74,11 +74,11 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 		}
 	} else {
 		k.url = s.d.c.address(s.d.childPath(s.u.Parent, s.u.Name) + ":/content?@microsoft.graph.conflictBehavior=" + failIfTaken)
-		k.missing = knownMissing // a parent made a moment ago (Q24)
+		k.missing = freshMissing // a parent made a moment ago (Q24)
 	}
 	r, err := s.d.c.do(ctx, k)
 	if err != nil {
-		return graph.Item{}, err
+		return graph.Item{}, s.whyMissing(ctx, err)
 	}
 	w, ok := made(r)
 	if !ok {
@@ -99,6 +99,28 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 		}
 	}
 	return s.d.date(ctx, w.item(), s.u.ModTime)
+}
+
+// whyMissing finds out what a refused PUT of a new file means. Where one may not write, the service says "not found" to
+// a PUT and the truth to a session (Q23).
+func (s *sending) whyMissing(ctx context.Context, err error) error {
+	if s.u.ID != "" {
+		return err
+	}
+	if err = s.d.whyMissing(ctx, s.u.Parent, s.u.Name, err); statusOf(err) != http.StatusNotFound || !errors.Is(err, graph.Failed) {
+		return err
+	}
+	r, ask := s.d.c.do(ctx, s.beginCall())
+	if ask != nil {
+		if errors.Is(ask, graph.Denied) {
+			return ask
+		}
+		return err
+	}
+	if address, ask := s.begun(r); ask == nil {
+		(&session{sending: s, url: address}).cancel(ctx)
+	}
+	return err
 }
 
 func nothing() io.Reader { return http.NoBody }

@@ -3,10 +3,13 @@ package rest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // freshMissing is how often "not found" is not believed of an item that was just made: reads may
@@ -28,7 +31,7 @@ func (d *Drive) Mkdir(ctx context.Context, parent graph.ItemID, folder string) (
 	k := d.mkdirCall(parent, folder)
 	r, err := d.c.do(ctx, k)
 	if err != nil {
-		return graph.Item{}, err
+		return graph.Item{}, d.whyMissing(ctx, parent, folder, err)
 	}
 	return d.mkdirDone(ctx, k, parent, r)
 }
@@ -36,7 +39,7 @@ func (d *Drive) Mkdir(ctx context.Context, parent graph.ItemID, folder string) (
 func (d *Drive) mkdirCall(parent graph.ItemID, folder string) call {
 	// "Not found" means a parent that was made a moment ago (Q24), and that nothing was made.
 	return call{op: "mkdir", item: folder, method: http.MethodPost, url: d.c.address(d.itemPath(parent) + "/children"),
-		json: newFolder{Name: folder, Conflict: failIfTaken}, missing: knownMissing}
+		json: newFolder{Name: folder, Conflict: failIfTaken}, missing: freshMissing}
 }
 
 func (d *Drive) mkdirDone(ctx context.Context, k call, parent graph.ItemID, r reply) (graph.Item, error) {
@@ -44,11 +47,16 @@ func (d *Drive) mkdirDone(ctx context.Context, k call, parent graph.ItemID, r re
 		return w.item(), nil
 	}
 	// Made, yet the answer is empty (Q5): asking again would fail, so look.
-	w, err := d.child(ctx, parent, k.item, freshMissing)
+	i, err := d.Child(ctx, parent, k.item)
+	for try := 0; errors.Is(err, graph.NotExist) && try < freshMissing; try++ {
+		if err = sleep(ctx, min(missingFirst<<try, missingCap)); err == nil {
+			i, err = d.listed(ctx, parent, k.item)
+		}
+	}
 	if errors.Is(err, graph.NotExist) {
 		err = &graph.Error{Op: k.op, Item: k.item, Kind: graph.Lost, Status: r.status, Message: "the service made the folder without saying so, and does not show it yet"}
 	}
-	return w.item(), err
+	return i, err
 }
 
 // made decodes the item in an answer to a write, if there is one.
@@ -102,7 +110,51 @@ func (d *Drive) patchDone(ctx context.Context, k call, id graph.ItemID, r reply)
 // Delete moves an item to the recycle bin, with all that is below it.
 func (d *Drive) Delete(ctx context.Context, id graph.ItemID, ifMatch string) error {
 	_, err := d.c.do(ctx, d.deleteCall(id, ifMatch))
+	return d.deleteDone(ctx, id, err)
+}
+
+// deleteDone believes "not found" only if the item cannot be read either (Q7).
+func (d *Drive) deleteDone(ctx context.Context, id graph.ItemID, err error) error {
 	d.c.urls.drop(place{d.id, id})
+	if !errors.Is(err, graph.NotExist) {
+		return err
+	}
+	var e *graph.Error
+	_, look := d.getItem(ctx, call{op: "delete", item: string(id), url: d.c.address(d.itemPath(id)), missing: soughtMissing})
+	if look == nil && errors.As(err, &e) {
+		e.Kind, e.Message = graph.Failed, "the service shows the item and does not find it to delete"
+	}
+	return err
+}
+
+// similar reports whether a name was refused since the drive takes another for the same.
+func similar(e *graph.Error) bool {
+	return e.Kind == graph.Exist && strings.EqualFold(e.Code, "similarRelationshipNameAlreadyExists")
+}
+
+// whyMissing finds out what a "not found" means that making something in a folder was answered with, though it is
+// not believed at once: most often that there is no such folder, but the service also says it of a name that it takes for
+// the same as another (graph-facts §11.4).
+func (d *Drive) whyMissing(ctx context.Context, parent graph.ItemID, child string, err error) error {
+	var e *graph.Error
+	if !errors.As(err, &e) || e.Kind != graph.NotExist && !similar(e) {
+		return err
+	}
+	if e.Kind == graph.NotExist {
+		if _, look := d.getItem(ctx, call{op: e.Op, item: e.Item, url: d.c.address(d.itemPath(parent)), missing: soughtMissing}); look != nil {
+			return err
+		}
+		e.Kind, e.Message = graph.Failed, "the service shows the folder and does not find it to put something there"
+	}
+	for i, listed := range d.Children(ctx, parent) {
+		if listed != nil {
+			break // the error stands as it is
+		}
+		if name.Similar(i.Name, child) {
+			e.Kind, e.Message = graph.Exist, fmt.Sprintf("the drive takes %q for the same name as %q, which is there", child, i.Name)
+			break
+		}
+	}
 	return err
 }
 
@@ -128,7 +180,7 @@ func (d *Drive) date(ctx context.Context, i graph.Item, t time.Time) (graph.Item
 		return i, nil
 	}
 	dated, err := d.patch(ctx, call{op: "date", item: string(i.ID), method: http.MethodPatch, url: d.c.address(d.itemPath(i.ID)),
-		json: itemChange{Times: &wireTimes{Modified: formatTime(t)}}, missing: freshMissing, read: true}, i.ID)
+		json: itemChange{Times: &wireTimes{Modified: formatTime(t)}}, missing: 2 * freshMissing, broken: 2 * maxBroken, read: true}, i.ID)
 	if ctx.Err() != nil {
 		return graph.Item{}, err
 	}
