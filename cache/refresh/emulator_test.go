@@ -60,8 +60,12 @@ func TestADriveIsFollowedThroughALifeOfChanges(t *testing.T) {
 	}
 }
 
-func live(t *testing.T, o graphtest.Options, compare bool) {
+func live(t *testing.T, o graphtest.Options, compare bool) { liveUnder(t, o, compare) }
+
+// liveUnder is live with quirks of the catalogue.
+func liveUnder(t *testing.T, o graphtest.Options, compare bool, quirks ...graphtest.Quirk) {
 	f := follow(t, o)
+	f.ok(f.s.Switch(quirks...))
 	f.compare = compare
 	rnd := rand.New(rand.NewPCG(7, o.Seed))
 	const rounds = 8
