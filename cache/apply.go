@@ -182,6 +182,10 @@ func reportText(r Ruling, c Case) string {
 		return fmt.Sprintf("%q was moved or renamed here and on the server. Our place holds.", what)
 	case "gone":
 		return fmt.Sprintf("%q was moved or renamed here, but deleted on the server. It is gone.", what)
+	case "mine":
+		return fmt.Sprintf("%q was changed here and on the server. Ours counts; the server's version is among the versions of the file.", what)
+	case "theirs":
+		return fmt.Sprintf("%q was changed here and on the server. The server's version counts; ours is in the local trash.", what)
 	case "hidden":
 		return fmt.Sprintf("%q has a name that cannot be shown here.", what)
 	}

@@ -121,6 +121,7 @@ const (
 	flagBaseName // the base has a name of its own
 	flagBaseDir
 	flagParked
+	flagEmptied
 )
 
 func encodeNode(n *Node) []byte {
@@ -134,6 +135,7 @@ func encodeNode(n *Node) []byte {
 	set(n.LocalOnly, flagLocalOnly)
 	set(n.Removed, flagRemoved)
 	set(n.Written, flagWritten)
+	set(n.Emptied && n.Written, flagEmptied)
 	set(n.Base != nil, flagBase)
 	set(n.Deferred != nil, flagDeferred)
 	set(n.parked != "", flagParked)
@@ -180,6 +182,7 @@ func decodeNode(ino Ino, b []byte) (Node, error) {
 	n := Node{
 		Ino: ino, Dir: flags&flagDir != 0, LocalOnly: flags&flagLocalOnly != 0,
 		Removed: flags&flagRemoved != 0, Written: flags&flagWritten != 0,
+		Emptied: flags&flagEmptied != 0,
 	}
 	n.Listing = Listing(d.uint())
 	n.Drive = DriveNum(d.uint())

@@ -61,6 +61,8 @@ type Node struct {
 	// Written says that the bytes are local work. The body is complete, and its own size and
 	// modification time are the truth.
 	Written bool
+	// Emptied: a program asked for the file to have no bytes, and it has not been sent since.
+	Emptied bool
 	// Marked is the sequence of the last Tree.Mark: a step begun at or after it has the last bytes.
 	Marked Seq
 	// Since is when the oldest unsent change was made; zero if the node is not dirty.

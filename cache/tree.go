@@ -353,6 +353,20 @@ func (t *Tree) Mark(ino Ino) (seq Seq, err error) {
 	return seq, err
 }
 
+// Emptied says that a program asked for a file to have no bytes. Of a file that the remote has, that is
+// remembered until it is sent: one that is empty without it may be an accident.
+func (t *Tree) Emptied(ino Ino) error {
+	return t.s.update(grows, func(x *tx) error {
+		n, err := x.node(ino)
+		if err != nil || n.Dir || !n.Written || n.Base == nil || n.Emptied {
+			return err
+		}
+		n.Emptied = true
+		_, err = x.setNode(n)
+		return err
+	})
+}
+
 // Settle records the size and time that the body of a Written file has. It is no change of its
 // own: the sequence stays.
 func (t *Tree) Settle(ino Ino, size int64, mtime time.Time) (n Node, err error) {

@@ -356,8 +356,9 @@ func (f *FS) truncate(ctx context.Context, b *body, size int64) error {
 		}
 		err = f.unseal(b, b.file.UnsealEmpty, act)
 	}
-	if err == nil {
-		f.touched(b)
+	if err != nil {
+		return err
 	}
-	return err
+	f.touched(b)
+	return stale(f.tree.Emptied(b.ino))
 }

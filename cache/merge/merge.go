@@ -123,6 +123,21 @@ func adopt(c cache.Case) (cache.Ruling, bool) {
 	case same:
 		return cache.Ruling{Verb: cache.TakeBase, Bytes: cache.SameBytes, ModTime: true}, true
 	}
+	return chosen(c, cache.TakeBase, c.HolderOpen)
+}
+
+// chosen rules on bytes that both sides made, where the policy says whose count. With KeepBoth it does
+// not: ok is false.
+func chosen(c cache.Case, verb cache.Verb, open bool) (r cache.Ruling, ok bool) {
+	switch c.Policy {
+	case cache.Mine:
+		return confirmed(c, cache.Ruling{Verb: verb, Bytes: cache.KeepBytes, Report: "mine"}), true
+	case cache.Theirs:
+		if open {
+			return wait, true // who has it open may be about to write
+		}
+		return confirmed(c, cache.Ruling{Verb: verb, Bytes: cache.TheirBytes, ModTime: true, Trash: true, Report: "theirs"}), true
+	}
 	return cache.Ruling{}, false
 }
 
@@ -205,6 +220,9 @@ func content(c cache.Case) cache.Ruling {
 		agree.Bytes, agree.ModTime = cache.SameBytes, true
 		return agree
 	}
+	if r, ok := chosen(c, cache.Agree, c.Open); ok {
+		return r
+	}
 	return cache.Ruling{Verb: cache.Split, Report: "conflict"}
 }
 
@@ -219,7 +237,9 @@ func place(c cache.Case, r cache.Ruling) cache.Ruling {
 	case c.Parent != nil && c.Parent.Ino == n.Parent && in.Name == n.Name:
 		return r // both moved it to the same place
 	case c.NodeDiff.Name || c.NodeDiff.Place || n.LocalOnly:
-		r.Report = "moved"
+		if r.Report == "" {
+			r.Report = "moved"
+		}
 		return r
 	case c.Orphan:
 		return out(c)

@@ -104,6 +104,15 @@ func (c *cycle) carry(k cache.Case, r cache.Ruling) (bool, error) {
 	case cache.Wait, cache.NeedItem, cache.NeedHash:
 		return false, nil
 	}
+	if r.Trash {
+		_, err := c.store.Trash(*subject(k))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, content.ErrUnsealed) {
+			return false, nil // it has changed since
+		}
+		if err != nil {
+			return false, err
+		}
+	}
 	err := c.inbox.Apply(k, r)
 	if errors.Is(err, cache.ErrStale) {
 		return false, nil

@@ -44,9 +44,7 @@ func Changes(v cache.View, paths ...string) []Change {
 	s := newSketch(v, Options{})
 	var list []Change
 	add := func(c Change) {
-		if len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool {
-			return under(c.Path, p) || c.From != "" && under(c.From, p)
-		}) {
+		if wanted(paths, c.Path) || c.From != "" && wanted(paths, c.From) {
 			list = append(list, c)
 		}
 	}

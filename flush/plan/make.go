@@ -21,7 +21,7 @@ import (
 func Make(v cache.View, o Options) Plan {
 	s := newSketch(v, o)
 	skip := s.deferred()
-	var guarded []Step
+	p := Plan{Emptied: s.emptied(skip)}
 	for asked := false; ; {
 		d := s.draft(skip)
 		if len(d.unmet) > 0 {
@@ -33,8 +33,9 @@ func Make(v cache.View, o Options) Plan {
 		chosen := d.chosen(o.Paths)
 		if !asked {
 			asked = true
-			if guarded = d.guarded(chosen, o, v.Known); guarded != nil {
-				for _, x := range guarded {
+			p.Guarded, p.Kept = d.guarded(chosen, o, v.Known)
+			if held := slices.Concat(p.Guarded, p.Kept); len(held) > 0 {
+				for _, x := range held {
 					skip[key{item: x.Item}] = true
 					for id := range x.Known { // nor piece by piece
 						skip[key{item: id}] = true
@@ -43,7 +44,8 @@ func Make(v cache.View, o Options) Plan {
 				continue
 			}
 		}
-		return Plan{Steps: d.order(chosen), Guarded: guarded, Waiting: waiting(skip, guarded)}
+		p.Steps, p.Waiting = d.order(chosen), waiting(skip, p)
+		return p
 	}
 }
 
@@ -165,18 +167,43 @@ func (s *sketch) deferred() map[key]bool {
 	return skip
 }
 
-// waiting counts the changes that are left alone, but for what the guard holds back.
-func waiting(skip map[key]bool, guarded []Step) int {
+// emptied leaves alone the files that the remote has with bytes and that have none here, though no
+// program asked for that: a save that failed looks so, and a disk that lost a file.
+func (s *sketch) emptied(skip map[key]bool) []Step {
+	if s.o.AllowDeletes {
+		return nil
+	}
+	var held []Step
+	for _, ino := range s.v.Dirty {
+		n, k := s.v.Nodes[ino], key{ino: ino, bytes: true}
+		if n.Base == nil || !s.diffs[ino].Bytes || n.Size != 0 || n.Base.Size == 0 || n.Emptied || skip[k] {
+			continue
+		}
+		skip[k] = true
+		if p := s.pathOf(ino); wanted(s.o.Paths, p) {
+			held = append(held, Step{Op: Replace, Ino: ino, Item: n.Base.Item, Seq: n.Seq, Name: n.Name, Path: p, Base: *n.Base})
+		}
+	}
+	return held
+}
+
+// waiting counts the changes that are left alone, but for what the guards hold back.
+func waiting(skip map[key]bool, p Plan) int {
 	held := map[graph.ItemID]bool{}
-	for _, x := range guarded {
+	for _, x := range slices.Concat(p.Guarded, p.Kept) {
 		held[x.Item] = true
 		for id := range x.Known {
 			held[id] = true
 		}
 	}
+	emptied := map[cache.Ino]bool{}
+	for _, x := range p.Emptied {
+		emptied[x.Ino] = true
+	}
 	nodes, n := map[cache.Ino]bool{}, 0
 	for k := range skip {
 		switch {
+		case k.bytes && emptied[k.ino]:
 		case k.ino != 0:
 			nodes[k.ino] = true
 		case !held[k.item]:
@@ -439,11 +466,16 @@ func (d *draft) chosen(paths []string) []bool {
 		}
 	}
 	for i, o := range d.ops {
-		if len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return under(o.Path, p) || under(o.From, p) }) {
+		if wanted(paths, o.Path) || o.From != "" && wanted(paths, o.From) {
 			choose(i)
 		}
 	}
 	return chosen
+}
+
+// wanted reports whether p is one of the paths or below one. No paths want all.
+func wanted(paths []string, p string) bool {
+	return len(paths) == 0 || slices.ContainsFunc(paths, func(dir string) bool { return under(p, dir) })
 }
 
 // under reports whether p is dir or below it.
@@ -452,15 +484,13 @@ func under(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/")
 }
 
-// guarded returns the deletions to hold back, nil if they may pass. A deletion of a single item
-// that makes room for another of its name is a replacement, and no accident.
-func (d *draft) guarded(chosen []bool, o Options, known int) []Step {
+// guarded returns the deletions to hold back until somebody confirms them, and those to hold back for
+// good; none if they may pass. A deletion of a single item that makes room for another of its name is
+// a replacement, and no accident.
+func (d *draft) guarded(chosen []bool, o Options, known int) (guarded, kept []Step) {
 	g := o.Guard
 	if g == (Guard{}) {
 		g = Guard{Max: 100, Min: 20, Percent: 10}
-	}
-	if o.AllowDeletes || g.Max < 0 {
-		return nil
 	}
 	replaced := map[int]bool{}
 	for i, x := range d.ops {
@@ -471,7 +501,7 @@ func (d *draft) guarded(chosen []bool, o Options, known int) []Step {
 		}
 	}
 	var held []Step
-	count := 0
+	count := 0 // of items
 	for i, x := range d.ops {
 		if x.Op != Delete || !chosen[i] || len(x.Known) == 0 && replaced[i] {
 			continue
@@ -480,8 +510,11 @@ func (d *draft) guarded(chosen []bool, o Options, known int) []Step {
 		count += 1 + len(x.Known)
 	}
 	share := !o.Partial && count >= g.Min && count*100 > known*g.Percent
-	if count > g.Max || share {
-		return held
+	switch {
+	case o.NoDeletes:
+		return nil, held
+	case !o.AllowDeletes && g.Max >= 0 && (count > g.Max || share):
+		return held, nil
 	}
-	return nil
+	return nil, nil
 }

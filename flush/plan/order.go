@@ -10,9 +10,10 @@ import (
 )
 
 // order returns the chosen ops as steps, each after all that it waits for, otherwise in the order
-// of the drafts (the oldest change first, deletions last). It breaks circles by parking.
+// of the options. It breaks circles by parking.
 func (d *draft) order(chosen []bool) []Step {
 	o := orderer{draft: d, left: map[int]int{}, behind: map[int][]int{}, at: map[int]int{}, parked: map[int]bool{}}
+	o.ready.before = o.before
 	for i, ok := range chosen {
 		if ok {
 			o.enter(i)
@@ -35,8 +36,39 @@ type orderer struct {
 	behind map[int][]int // ops that wait for an op
 	at     map[int]int   // index of the step that an op became
 	parked map[int]bool  // moves that were split
-	ready  indexes
+	ready  queue
 	steps  []Step
+}
+
+// before reports whether op i goes first of two that do not wait for each other: folders, then what
+// needs no bytes, then bytes, then deletions. What is left undecided goes in the order of the changes.
+func (o *orderer) before(i, j int) bool {
+	a, b := o.ops[i], o.ops[j]
+	if x, y := o.class(a.Op), o.class(b.Op); x != y {
+		return x < y
+	}
+	if a.Size != b.Size {
+		switch o.o.Order {
+		case Large:
+			return a.Size > b.Size
+		case Oldest:
+		default:
+			return a.Size < b.Size
+		}
+	}
+	return i < j
+}
+
+func (o *orderer) class(op Op) int {
+	switch {
+	case op == Mkdir:
+		return 0
+	case op == Delete:
+		return 3
+	case (op == Create || op == Replace) && o.o.Order != Oldest:
+		return 2
+	}
+	return 1
 }
 
 func (o *orderer) enter(i int) {
@@ -167,16 +199,19 @@ func (o *orderer) steady(ino cache.Ino) graph.ItemID {
 	return o.itemOf(steady)
 }
 
-// indexes is a heap, smallest first.
-type indexes []int
+// queue is a heap of ops.
+type queue struct {
+	ops    []int
+	before func(i, j int) bool
+}
 
-func (h indexes) Len() int           { return len(h) }
-func (h indexes) Less(i, j int) bool { return h[i] < h[j] }
-func (h indexes) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *indexes) Push(x any)        { *h = append(*h, x.(int)) }
-func (h *indexes) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
+func (q queue) Len() int           { return len(q.ops) }
+func (q queue) Less(i, j int) bool { return q.before(q.ops[i], q.ops[j]) }
+func (q queue) Swap(i, j int)      { q.ops[i], q.ops[j] = q.ops[j], q.ops[i] }
+func (q *queue) Push(x any)        { q.ops = append(q.ops, x.(int)) }
+func (q *queue) Pop() any {
+	last := len(q.ops) - 1
+	x := q.ops[last]
+	q.ops = q.ops[:last]
 	return x
 }

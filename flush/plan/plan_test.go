@@ -239,8 +239,11 @@ func TestSummary(t *testing.T) {
 	if s.Requests != 4 || s.Bytes != 5 || len(s.Steps) != 3 {
 		t.Errorf("%+v", s)
 	}
-	if s.Steps[1] != (plan.Summand{Op: plan.Move, Path: "/d", From: "/b"}) {
-		t.Errorf("%+v", s.Steps[1])
+	if s.Steps[0] != (plan.Summand{Op: plan.Move, Path: "/d", From: "/b"}) {
+		t.Errorf("%+v", s.Steps[0])
+	}
+	if s.Units != 6 || s.Estimate(time.Second, 2, 5) != 3*time.Second {
+		t.Errorf("%d units, %v", s.Units, s.Estimate(time.Second, 2, 5))
 	}
 }
 
