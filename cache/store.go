@@ -36,6 +36,9 @@ type Options struct {
 	LocalOnly name.LocalOnly   // names that are never sent; default name.DefaultLocalOnly
 	// CaseBlind lets Lookup find a name in another letter case (macOS).
 	CaseBlind bool
+	// Free says how many bytes of the disk under dir are free for this user; default asks the system.
+	// It is asked before every change of rows that needs space, with the store's lock held.
+	Free      func(dir string) (int64, error)
 	Conflicts Policy       // for files that both sides changed
 	Logger    *slog.Logger // default discards
 }
@@ -81,7 +84,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		dir: dir, o: o, log: o.Logger, lock: lock, free: freeBytes, events: &events{},
+		dir: dir, o: o, log: o.Logger, lock: lock, free: o.Free, events: &events{},
 		held: map[Ino]int{},
 		inos: lease{name: metaInos}, seqs: lease{name: metaSeqs},
 	}
@@ -109,6 +112,9 @@ func (o Options) complete() (Options, error) {
 			return o, err
 		}
 		o.LocalOnly = l
+	}
+	if o.Free == nil {
+		o.Free = freeBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -9,6 +9,7 @@ import (
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // tries is how often a call is made whose answer was lost, or whose condition failed for no reason
@@ -112,11 +113,19 @@ func (t *task) update(ctx context.Context) verdict {
 	if v, ok := t.begin(); !ok {
 		return v
 	}
-	tag := base.ETag
+	tag, aside := base.ETag, false
 	for try := 1; ; try++ {
 		item, err := t.p.o.Service.Update(ctx, t.a.Item, c, tag)
 		if err == nil {
 			return t.commit(item, Sent)
+		}
+		if errors.Is(err, graph.Exist) && !aside && c.Parent == "" && name.Same(c.Name, base.Name) {
+			// A name in another Unicode form collides with itself there: it goes by way of a third.
+			aside = true
+			if item, err = t.p.o.Service.Update(ctx, t.a.Item, graph.Change{Name: name.Temporary(string(t.a.Item))}, tag); err == nil {
+				tag = item.ETag
+				continue
+			}
 		}
 		if !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Lost) {
 			return t.refused(ctx, err)

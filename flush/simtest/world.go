@@ -44,11 +44,42 @@ type World struct {
 	// Options are those of the engine, but for store and drives.
 	Options flush.Options
 	wire    *wire
+	drive   graph.Drive
+	root    graph.Item // of the drive; both are asked for once, when nothing is amiss yet
 	skew    atomic.Int64
+	full    atomic.Bool
+	tick    atomic.Pointer[func()]
 }
 
 // Now is the clock of the program: that of the bubble or the machine, and what Skip added.
-func (w *World) Now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
+func (w *World) Now() time.Time {
+	if f := w.tick.Load(); f != nil {
+		(*f)()
+	}
+	return time.Now().Add(time.Duration(w.skew.Load()))
+}
+
+// Tick makes fn be called whenever the program looks at its clock, which the store does at the
+// beginning of every transaction, then with its lock held: together with Between this numbers every
+// step that a flush or a refresh takes. nil ends that.
+func (w *World) Tick(fn func()) {
+	if fn == nil {
+		w.tick.Store(nil)
+		return
+	}
+	w.tick.Store(&fn)
+}
+
+// Full makes the store's disk full, or not any more.
+func (w *World) Full(full bool) { w.full.Store(full) }
+
+// free is how much room the store's disk has.
+func (w *World) free(string) (int64, error) {
+	if w.full.Load() {
+		return 0, nil
+	}
+	return 1 << 40, nil
+}
 
 // Skip sets the program's clock forward, or back. The service's goes on as it was: days pass without
 // the timers of the store's database, which cost more than a whole life.
@@ -124,19 +155,21 @@ func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *Wor
 func (w *World) Open(dir string) {
 	w.T.Helper()
 	w.Dir = dir
-	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now})
+	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now, Free: w.free})
 	w.Use(w.Near)
 }
 
 // Use makes a new engine, for another service or other options.
 func (w *World) Use(s graph.Service) {
 	w.T.Helper()
-	ctx := context.Background()
-	d, err := w.Near.Drive(ctx)
-	w.must(err)
-	root, err := w.Near.Root(ctx)
-	w.must(err)
-	info, err := w.Store.AddDrive(d, root)
+	if w.root.ID == "" {
+		var err error
+		w.drive, err = w.Near.Drive(context.Background())
+		w.must(err)
+		w.root, err = w.Near.Root(context.Background())
+		w.must(err)
+	}
+	info, err := w.Store.AddDrive(w.drive, w.root)
 	w.must(err)
 	w.Num, w.Root = info.Num, info.Root
 	o := w.Options
@@ -278,6 +311,9 @@ func (f *File) Write(data []byte) error {
 	}
 	return errors.New("the seal does not open")
 }
+
+// Ino names the node of the file.
+func (f *File) Ino() cache.Ino { return f.ino }
 
 // Settle records size and time, as release and fsync do.
 func (f *File) Settle() error {

@@ -1,0 +1,170 @@
+package simtest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+// everything is a flush that holds no deletions back.
+var everything = flush.Request{AllowDeletes: true}
+
+var errDead = errors.New("the process is dead")
+
+// flush sends, with trouble if the kind of life has any.
+func (l *life) flush() {
+	l.left = map[string]leaving{}
+	l.trouble("flush", func() error {
+		r, err := l.Engine.Flush(context.Background(), everything)
+		if len(r.Drives) > 0 && !l.killed {
+			l.tell(r.Drives[0])
+		}
+		return err
+	})
+}
+
+// refresh brings remote changes in, with trouble if the kind of life has any.
+func (l *life) refresh() {
+	l.trouble("refresh", func() error {
+		_, err := l.Engine.Refresh(context.Background())
+		return err
+	})
+}
+
+// tell notes what a flush did.
+func (l *life) tell(d flush.DriveResult) {
+	l.note("  sent %d, deferred %d, busy %d, conflicts %d, left %d", d.Sent, d.Deferred, d.Busy, d.Conflicts, d.Left)
+	if d.Receipt == nil {
+		return
+	}
+	for _, s := range d.Receipt.Steps {
+		l.note("    %s %s %s: %s %s", s.Op, s.Path, s.From, s.Outcome, s.Reason)
+	}
+}
+
+// fault makes the service misbehave.
+func (l *life) fault() {
+	f := graphtest.Fault{Op: "write", Skip: l.rnd.IntN(6)}
+	if l.rnd.IntN(3) == 0 {
+		f.Op = ""
+	}
+	switch l.rnd.IntN(8) {
+	case 0, 1:
+		f.Drop = graphtest.DropBefore
+	case 2, 3:
+		f.Drop = graphtest.DropAfter
+	case 4:
+		f.Status, f.Times = 503, 1+l.rnd.IntN(12)
+	case 5:
+		lag := time.Duration(l.rnd.IntN(60)) * time.Second
+		l.note("the feed lags %v", lag)
+		l.Server.SetFeedLag(lag)
+		return
+	case 6:
+		f.Status, f.RetryAfter, f.Times = 429, 1+l.rnd.IntN(100), 1+l.rnd.IntN(3)
+	case 7:
+		if l.rnd.IntN(2) == 0 {
+			l.note("the token dies")
+			l.Server.RevokeAccess()
+			return
+		}
+		f.Status, f.Code, f.Times = 401, "InvalidAuthenticationToken", 1+l.rnd.IntN(6)
+	}
+	l.note("fault: %s skip %d, drop %q, status %d, %d times", f.Op, f.Skip, f.Drop, f.Status, max(1, f.Times))
+	l.Server.Inject(f)
+}
+
+// trouble does something with faults, people and death in the midst of it.
+func (l *life) trouble(what string, do func() error) {
+	if l.kind.faults && l.rnd.IntN(2) == 0 {
+		l.fault()
+	}
+	d := &dying{life: l, at: -1, kept: filepath.Join(simtest.Folder(l.t), "kept")}
+	if l.kind.kills && l.rnd.IntN(3) == 0 {
+		l.closeAll()
+		if d.at = l.rnd.IntN(24); l.rnd.IntN(2) == 0 {
+			d.at = l.rnd.IntN(300)
+		}
+	}
+	l.killed, l.listing = false, false
+	if l.kind.kills {
+		l.Tick(func() {
+			if !l.working {
+				d.step()
+			}
+		})
+	}
+	l.Between(d.carry)
+	l.note("%s", what)
+	err := do()
+	l.Between(nil)
+	l.Tick(nil)
+	l.listing = false
+	if l.killed {
+		l.note("killed at step %d", d.at)
+		l.Full(false)
+		l.closeAll()
+		l.Open(d.kept)
+		return
+	}
+	l.excuse(err)
+}
+
+// dying carries the requests of a process that may die.
+type dying struct {
+	*life
+	mu   sync.Mutex // one request at a time: a life must be the same every time
+	at   int        // step at which it dies
+	now  int
+	kept string
+}
+
+// step counts: every look at the clock, before every request and after.
+func (d *dying) step() {
+	if d.killed {
+		return
+	}
+	if d.now == d.at {
+		d.killed = true
+		d.Keep(d.kept)
+	}
+	d.now++
+}
+
+func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.step(); d.killed {
+		return nil, errDead
+	}
+	switch {
+	case strings.Contains(r.URL.Path, "/delta"):
+		d.listing = false
+	case strings.HasSuffix(r.URL.Path, "/children"), strings.HasSuffix(r.URL.Path, "/$batch"):
+		d.listing = true
+	}
+	if d.kind.midst && d.rnd.IntN(4) == 0 {
+		d.note("in the midst of %s %s", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):])
+		if d.rnd.IntN(2) == 0 {
+			d.there()
+		} else {
+			d.here()
+		}
+	}
+	answer, err := under.RoundTrip(r)
+	if d.step(); d.killed {
+		if err == nil {
+			answer.Body.Close()
+		}
+		return nil, errDead
+	}
+	return answer, err
+}
