@@ -141,3 +141,6 @@ func (d decorated) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	return d.RoundTripper.RoundTrip(r)
 }
+
+// stamp is always the same: a refused application stays refused.
+func (s *app) stamp() string { return "" }

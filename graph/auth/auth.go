@@ -92,6 +92,9 @@ type credential interface {
 	// token signs in. A fresh one must not come from any cache. Errors are fit for a person and
 	// hold no secret.
 	token(ctx context.Context, ask ask) (token, error)
+	// stamp changes when a refusal may no longer be the last word: somebody has signed in anew. It
+	// costs next to nothing.
+	stamp() string
 }
 
 // ask says what sort of token is wanted.

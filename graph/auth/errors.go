@@ -115,7 +115,8 @@ func answer(refused msal.CallErr, hide []string) error {
 	if err == nil {
 		err = json.Unmarshal(data, &body)
 	}
-	e := &graph.Error{Op: op, Kind: graph.SignIn, Status: resp.StatusCode, Code: body.Error, Request: body.Trace,
+	// Status stays empty: whoever judges an answer of Graph by its status must not take this one for it.
+	e := &graph.Error{Op: op, Kind: graph.SignIn, Code: body.Error, Request: body.Trace,
 		RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
 	for _, code := range body.Codes {
 		kind, message := advice(code)

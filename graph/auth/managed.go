@@ -62,12 +62,12 @@ func managedFailure(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return failure(ctx, err, nil)
 	case errors.As(err, &refused) && refused.Resp != nil:
-		e.Status = refused.Resp.StatusCode
+		status := refused.Resp.StatusCode
 		switch {
-		case e.Status == http.StatusTooManyRequests:
+		case status == http.StatusTooManyRequests:
 			e.Kind, e.Message = graph.Throttled, "the machine's identity service asks to wait"
 			e.RetryAfter = retryAfter(refused.Resp.Header.Get("Retry-After"))
-		case e.Status >= http.StatusInternalServerError:
+		case status >= http.StatusInternalServerError:
 			e.Kind, e.Message = graph.Offline, "the machine's identity service is out of order for the moment"
 		default:
 			e.Message = "this machine has no managed identity, or not the one that CLIENT_ID names; assign it to the machine"
@@ -79,3 +79,6 @@ func managedFailure(ctx context.Context, err error) error {
 	}
 	return e
 }
+
+// stamp is always the same: a refused application stays refused.
+func (m *managed) stamp() string { return "" }

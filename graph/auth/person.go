@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/cache"
@@ -76,6 +78,15 @@ func (w *person) token(ctx context.Context, a ask) (token, error) {
 	}
 }
 
+// stamp is that of the kept sign-in's file, which each login replaces.
+func (w *person) stamp() string {
+	info, err := os.Stat(w.vault.file(".tokens"))
+	if err != nil {
+		return ""
+	}
+	return info.ModTime().String() + strconv.FormatInt(info.Size(), 10)
+}
+
 func (w *person) once(ctx context.Context, a ask) (token, error) {
 	r, _, err := w.vault.load(ctx)
 	switch {
@@ -84,6 +95,8 @@ func (w *person) once(ctx context.Context, a ask) (token, error) {
 	case r.Home != w.home:
 		return token{}, &graph.Error{Op: op, Kind: graph.SignIn, Message: fmt.Sprintf(
 			"%s has signed in here in the place of %s; run `duskfs login` as %s, or unmount and mount again", r.Name, w.name, w.name)}
+	case r.Over != "":
+		return token{}, &graph.Error{Op: op, Kind: graph.SignIn, Message: r.Over, Code: r.Code}
 	}
 	scopes, err := w.job.among(r.Scopes)
 	if err != nil {
@@ -115,9 +128,22 @@ func (w *person) once(ctx context.Context, a ask) (token, error) {
 	case errors.Is(err, errNobody), errors.Is(err, errReplaced):
 		return token{}, err
 	case err != nil:
-		return token{}, failure(ctx, err, w.hide)
+		err = failure(ctx, err, w.hide)
+		if isOver(err) {
+			w.end(ctx, r.SignIn, err)
+		}
+		return token{}, err
 	}
 	return token{secret: result.AccessToken, expires: result.ExpiresOn, scopes: scopes, unsaved: w.kept.unsaved}, nil
+}
+
+// end notes that the service has ended the sign-in, so that no other process uses what is left of it.
+// If that cannot be noted they find out for themselves.
+func (w *person) end(ctx context.Context, signIn string, why error) {
+	var e *graph.Error
+	if errors.As(why, &e) {
+		_ = w.vault.renew(ctx, signIn, func(r *record) { r.Over, r.Code, r.Cache = e.Message, e.Code, json.RawMessage("{}") })
+	}
 }
 
 // kept connects MSAL's cache with the vault, for one sign-in. It is used by one goroutine at a time.

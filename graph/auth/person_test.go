@@ -163,8 +163,14 @@ func TestADeadSignInSaysWhatToDo(t *testing.T) {
 		if st := src.State(); !errors.Is(st.Err, graph.SignIn) {
 			t.Errorf("state %+v", st)
 		}
-		byCode(t, s, c, "")
-		time.Sleep(time.Minute)
+		before := s.Counts().Of(graphtest.OpToken)
+		again := source(t, c) // another process: the sign-in is over for it too, and nobody is asked
+		_, err = again.Token(t.Context())
+		wants(t, err, graph.SignIn, "sign in again with `duskfs login` (AADSTS50173)")
+		if a, err := auth.SignedIn(t.Context(), c); err != nil || a.Identity != src.Identity() || s.Counts().Of(graphtest.OpToken) != before {
+			t.Errorf("whose sign-in is over: %+v, %v", a, err)
+		}
+		byCode(t, s, c, "") // at once: nobody has to wait after it
 		if token, err := src.Refresh(t.Context(), bad, ""); err != nil || !works(t, s, token) {
 			t.Errorf("after a new login in another process: %v", err)
 		}

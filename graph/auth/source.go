@@ -29,7 +29,8 @@ type Source struct {
 	renew    time.Time // when kept is given out no more
 	attempts int       // sign-ins ended, either way
 	failure  error     // how the last one failed, nil if it did not
-	restTo   time.Time // until then failure stands without another try
+	restTo   time.Time // until then failure stands without another try, unless the stamp is another
+	stamp    string    // of the credential when failure came about
 }
 
 func newSource(cred credential, id Identity) *Source {
@@ -93,7 +94,8 @@ func (s *Source) obtain(ctx context.Context, refused string, a ask) (string, err
 	if ok {
 		return tok, nil
 	}
-	if err := s.stands(now != seen); err != nil {
+	stamp := s.cred.stamp()
+	if err := s.stands(now != seen, stamp); err != nil {
 		return "", err
 	}
 	began := time.Now()
@@ -102,7 +104,7 @@ func (s *Source) obtain(ctx context.Context, refused string, a ask) (string, err
 		err = &graph.Error{Op: op, Kind: graph.SignIn,
 			Message: "the sign-in service issued the same token that Graph just refused; check that the app may use Microsoft Graph"}
 	}
-	s.settle(began, got, err)
+	s.settle(began, stamp, got, err)
 	if err != nil {
 		return "", err
 	}
@@ -119,17 +121,17 @@ func (s *Source) look(refused string) (secret string, attempts int, ok bool) {
 
 // stands returns the last failure if it answers this caller too: because it came while the caller
 // waited, or because another try is not due yet.
-func (s *Source) stands(shared bool) error {
+func (s *Source) stands(shared bool, stamp string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if shared || time.Now().Before(s.restTo) {
+	if shared || time.Now().Before(s.restTo) && stamp == s.stamp {
 		return s.failure
 	}
 	return nil
 }
 
 // settle records how a sign-in ended.
-func (s *Source) settle(began time.Time, got token, err error) {
+func (s *Source) settle(began time.Time, stamp string, got token, err error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +139,7 @@ func (s *Source) settle(began time.Time, got token, err error) {
 		return // it was this caller who gave up: the next one tries for itself
 	}
 	s.attempts++
-	s.failure, s.restTo = err, time.Time{}
+	s.failure, s.restTo, s.stamp = err, time.Time{}, stamp
 	if err != nil {
 		s.restTo = now.Add(rest(err))
 		return

@@ -34,6 +34,9 @@ type record struct {
 	Since  time.Time       `json:"since"`
 	Scopes []string        `json:"scopes"` // what was granted
 	Cache  json.RawMessage `json:"cache"`  // MSAL's, opaque
+	// Over and Code are the service's last word, once it has ended the sign-in; both empty until then.
+	Over string `json:"over,omitempty"`
+	Code string `json:"code,omitempty"`
 }
 
 var (

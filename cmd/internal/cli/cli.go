@@ -92,7 +92,8 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part,
 	a.setting(c, true, "log.level", "log-level", "LEVEL", "debug, info, warn or error")
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(a.demoCommand(), a.mountCommand(), a.unmountCommand(), a.statusCommand(), a.flushCommand(),
-		a.refreshCommand(), a.drivesCommand(), a.emulatorCommand(), a.configCommand(), a.versionCommand())
+		a.refreshCommand(), a.drivesCommand(), a.emulatorCommand(), a.configCommand(), a.versionCommand(),
+		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.selftestCommand())
 	c.InitDefaultHelpCmd()
 	return c
 }

@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(cli.Run(ctx, os.Args[1:], cli.Streams{Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Work: work}))
-	}})
+	}, "browser": browse})
 }
 
 // TestScripts runs the scripts of testdata: the program itself, a real daemon, a real mount, and the
@@ -57,6 +57,8 @@ func TestMain(m *testing.M) {
 //	slow DURATION                each write request takes so much longer from now on; 0: none does
 //	expire DURATION              sign-ins live that long from now on
 //	reach N                      wait until the service has seen N write requests in all
+//	people auto|revoke           type every device code at once; make all sign-ins worthless
+//	mode MODE FILE…              the files have these permissions
 //	status N COMMAND…            run a command that ends with exit status N
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
 //	await MOUNT                  wait until a mount has a daemon
@@ -81,6 +83,8 @@ func TestScripts(t *testing.T) {
 			"slow":      w.command(1, (*world).slow),
 			"expire":    w.command(1, (*world).expire),
 			"reach":     w.command(1, (*world).reach),
+			"people":    w.command(1, (*world).people),
+			"mode":      w.command(2, (*world).mode),
 			"status":    w.command(2, (*world).status),
 			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
