@@ -173,3 +173,38 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
 }
+
+// admin asks the emulator's own endpoint and decodes the answer, if into is not nil.
+func (c *client) admin(method, what string, body, into any) {
+	c.t.Helper()
+	a := c.want(200, method, c.s.GraphURL()+"/_emulator/"+what, body)
+	if into != nil {
+		if err := json.Unmarshal(a.raw, into); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// doAt sends a GET to an address as it is, without a token.
+func (c *client) doAt(url string, header ...string) answer {
+	c.t.Helper()
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, h := range header {
+		k, v, _ := strings.Cut(h, ": ")
+		req.Header.Set(k, v)
+	}
+	res, err := c.hc.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	a := answer{status: res.StatusCode, header: res.Header}
+	if a.raw, err = io.ReadAll(res.Body); err != nil {
+		c.t.Fatal(err)
+	}
+	_ = json.Unmarshal(a.raw, &a.obj) // not every body is JSON
+	return a
+}
