@@ -23,7 +23,8 @@ func sentences() []sentence {
 	return []sentence{
 		{graph.SignIn, "the client secret is wrong; make sure that CLIENT_SECRET is the secret's value, not its id", []int{7000215}, false},
 		{graph.SignIn, "the client secret has expired; make a new one in the app registration and configure it", []int{7000222}, false},
-		{graph.SignIn, "the certificate or the workload's token is not one that the app registration knows; add it there, or configure the right one", []int{700027}, false},
+		{graph.SignIn, "the certificate or the workload's token is not one that the app registration knows; add it there, or configure the right one", []int{700027, 50027, 700023, 700211, 700212, 700213}, false},
+		{graph.SignIn, "the certificate's or workload's proof is out of its time; check the clock of this machine, and that the workload's token is renewed", []int{700024}, false},
 		{graph.SignIn, "the app registration does not allow this sign-in without a secret; switch \"Allow public client flows\" on there", []int{7000218}, false},
 		{graph.SignIn, "the app registration is for people only and takes no secret; remove CLIENT_SECRET and run `duskfs login`", []int{700025}, false},
 		{graph.SignIn, "the app's credential is refused; check CLIENT_ID and the secret or certificate", []int{70002, 7000216}, false},

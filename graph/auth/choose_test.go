@@ -3,9 +3,11 @@ package auth_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -73,6 +75,20 @@ func TestEachCloudHasItsOwnTokens(t *testing.T) {
 		if _, err := source(t, c).Token(t.Context()); err != nil {
 			t.Errorf("%s: %v", cloud.Name, err)
 			continue
+		}
+		scope := ""
+		c.ClientSecret, c.Dir = "", t.TempDir()
+		_, err := auth.Login(t.Context(), c, auth.Prompt{Browser: func(address string) error {
+			u, err := url.Parse(address)
+			scope = u.Query().Get("scope")
+			return errors.Join(err, errors.New("no browser"))
+		}})
+		prefix := cloud.GraphURL + "/"
+		if cloud.Name == "global" {
+			prefix = ""
+		}
+		if want := prefix + "Files.ReadWrite.All " + prefix + "Sites.ReadWrite.All " + prefix + "User.Read "; err == nil || !strings.HasPrefix(scope, want) {
+			t.Errorf("%s: a person is asked for %q, want %q", cloud.Name, scope, want)
 		}
 		if len(hosts) != 1 || !hosts[cloud.LoginURL] {
 			t.Errorf("%s: asked %v", cloud.Name, hosts)
