@@ -160,6 +160,15 @@ func (a applier) report(ino Ino, path string) error {
 	return nil
 }
 
+// pair records a conflict: ours is the node that has our version, theirs the one that has theirs.
+func (a applier) pair(ours, theirs Ino) error {
+	if err := a.report(ours, ""); err != nil || a.r.Report == "" {
+		return err
+	}
+	a.x.report[len(a.x.report)-1].other = theirs
+	return nil
+}
+
 // reportText is a sentence for the person who finds a report.
 func reportText(r Ruling, c Case) string {
 	what := c.Incoming.Name
@@ -294,7 +303,7 @@ func (a applier) add() error {
 		return err
 	}
 	if h != nil && a.r.Holder == Aside {
-		return a.report(h.Ino, "")
+		return a.pair(h.Ino, n.Ino)
 	}
 	return a.report(n.Ino, "")
 }
@@ -330,7 +339,7 @@ func (a applier) agree() error {
 		return err
 	}
 	if a.c.Holder != nil && a.r.Place && a.r.Holder == Aside {
-		return a.report(a.c.Holder.Ino, "")
+		return a.pair(a.c.Holder.Ino, n.Ino)
 	}
 	return a.report(n.Ino, "")
 }
@@ -407,13 +416,13 @@ func (a applier) split() error {
 		return err
 	}
 	x.event(Event{Ino: n.Ino})
-	if err := a.report(n.Ino, ""); err != nil {
-		return err
-	}
 	parent := a.c.Parent
 	if parent == nil {
-		if parent, err = a.chain(); err != nil || parent == nil {
+		if parent, err = a.chain(); err != nil {
 			return err
+		}
+		if parent == nil {
+			return a.report(n.Ino, "")
 		}
 		if h, err := x.childByKey(parent.Ino, name.Fold(a.c.Incoming.Name)); err != nil {
 			return err
@@ -425,8 +434,11 @@ func (a applier) split() error {
 	} else if err := a.makeRoom(); err != nil {
 		return err
 	}
-	_, err = x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, x.now))
-	return err
+	theirs, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, x.now))
+	if err != nil {
+		return err
+	}
+	return a.pair(n.Ino, theirs.Ino)
 }
 
 // drop removes a file that is gone there.

@@ -75,6 +75,35 @@ type Report struct {
 	Path string    `json:"path"` // where our version is now
 	Text string    `json:"text"`
 	Ino  Ino       `json:"-"` // node that is concerned
+	// Other is the node that has their version, 0 if there is none.
+	Other Ino `json:"-"`
+}
+
+// Add records a report of a kind that no ruling makes.
+func (r *Reports) Add(c Report) error {
+	return r.s.update(shrinks, func(x *tx) error {
+		x.report = append(x.report, reportDraft{drive: r.drive, kind: c.Kind, text: c.Text, ino: c.Ino, path: c.Path, other: c.Other})
+		return nil
+	})
+}
+
+// Settle takes a report from those that Conflicts returns.
+func (r *Reports) Settle(seq uint64) error {
+	return r.s.update(shrinks, func(x *tx) error {
+		v, err := x.value(numberKey(rowReport, r.drive, seq))
+		if err != nil || v == nil {
+			return err
+		}
+		c, err := decodeReport(v)
+		if err != nil {
+			return err
+		}
+		b, err := encodeJSON(storedReport{Report: c, Node: c.Ino, Other: c.Other, Settled: true})
+		if err != nil {
+			return err
+		}
+		return x.set(numberKey(rowReport, r.drive, seq), b)
+	})
 }
 
 // Reports returns the newest reports, newest first.
@@ -92,13 +121,18 @@ func (r *Reports) Reports(max int) (list []Report, err error) {
 	return list, err
 }
 
-// Conflicts returns the conflict reports whose copy still exists, with the path that it has now.
+// Conflicts returns the reports that wait for a decision, with the path that our version has now: of
+// kind "conflict" and "overwritten" while the copy exists, of kind "stuck" while the change is deferred.
 func (r *Reports) Conflicts() (list []Report, err error) {
 	err = r.s.view(func(x *tx) error {
 		err := x.newest(rowReport, r.drive, func(v []byte) (bool, error) {
-			c, err := decodeReport(v)
-			if err == nil && c.Kind == "conflict" {
-				list = append(list, c)
+			var s storedReport
+			err := decodeJSON(v, &s)
+			switch s.Kind {
+			case "conflict", "overwritten", "stuck":
+				if !s.Settled {
+					list = append(list, s.report())
+				}
 			}
 			return true, err
 		})
@@ -107,6 +141,11 @@ func (r *Reports) Conflicts() (list []Report, err error) {
 		}
 		alive := list[:0]
 		for _, c := range list {
+			if c.Kind == "stuck" {
+				if n, err := x.node(c.Ino); err == nil && n.Deferred == nil {
+					continue
+				}
+			}
 			switch path, err := x.path(c.Ino); {
 			case err == nil:
 				c.Path = path
@@ -131,19 +170,26 @@ type reportDraft struct {
 	text  string
 	ino   Ino    // node whose path is shown, 0 if it has none
 	path  string // shown if ino has no path
+	other Ino
 }
 
 // storedReport is a Report with all its fields.
 type storedReport struct {
 	Report
-	Node Ino `json:"node"`
+	Node    Ino  `json:"node"`
+	Other   Ino  `json:"other,omitempty"`
+	Settled bool `json:"settled,omitempty"`
+}
+
+func (s storedReport) report() Report {
+	s.Ino, s.Report.Other = s.Node, s.Other
+	return s.Report
 }
 
 func decodeReport(v []byte) (Report, error) {
 	var s storedReport
 	err := decodeJSON(v, &s)
-	s.Ino = s.Node
-	return s.Report, err
+	return s.report(), err
 }
 
 func (x *tx) writeReport(d reportDraft) error {
@@ -162,7 +208,7 @@ func (x *tx) writeReport(d reportDraft) error {
 	}
 	r := storedReport{
 		Report: Report{Seq: seq, At: x.now, Kind: d.kind, Path: path, Text: d.text},
-		Node:   d.ino,
+		Node:   d.ino, Other: d.other,
 	}
 	return x.addNumbered(rowReport, d.drive, seq, r)
 }
