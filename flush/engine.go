@@ -34,6 +34,9 @@ func New(o Options) *Engine {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.State == "" {
+		o.State = o.Store.Dir()
+	}
 	if o.Poll == 0 {
 		o.Poll = DefaultPoll
 	}

@@ -64,8 +64,8 @@ type Options struct {
 	// StuckAfter is for how long a change is refused until a conflict copy of it is offered; 0 means
 	// DefaultStuckAfter.
 	StuckAfter time.Duration
-	// State is the folder of the account's state, where receipts, the local trash and a note of the
-	// engine's own go: that it is paused, when it last reached the service. Empty keeps none of them.
+	// State is the folder of the account's state, where receipts go and a note of the engine's own: that
+	// it is paused, when it last reached the service. Default the folder of the store.
 	State string
 	// Account is the sign-in name, for receipts.
 	Account string

@@ -1,14 +1,19 @@
 package flush
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/graph"
 )
-
-var errNotYet = errors.New("not there yet")
 
 // ReceiptSchema is the version of the shape of receipts. Fields are added without a new one.
 const ReceiptSchema = 1
@@ -61,8 +66,93 @@ type ReceiptItem struct {
 	Request string       `json:"request,omitempty"` // the service's id of the request that was refused
 }
 
+// receiptDir, inside the folder of the account's state, holds receipts. Files are added and never changed.
+const receiptDir = "receipts"
+
+// receiptTime begins the names of receipts, which sort by it.
+const receiptTime = "20060102T150405.000"
+
+// keepReceipt writes a receipt, and makes it survive a power cut, before it returns. It gives it its ID.
+func keepReceipt(state string, r *Receipt) error {
+	dir := filepath.Join(state, receiptDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	var f *os.File
+	var err error
+	for i := 0; ; i++ {
+		r.ID = fmt.Sprintf("%s-%d", r.Started.UTC().Format(receiptTime), r.Num)
+		if i > 0 {
+			r.ID += fmt.Sprintf("-%d", i)
+		}
+		f, err = os.OpenFile(filepath.Join(dir, r.ID+".json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, fs.ErrExist) || i > 1000 {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	text, err := json.MarshalIndent(r, "", " ")
+	if err == nil {
+		_, err = f.Write(append(text, '\n'))
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = syncFolder(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("keep a receipt: %w", err)
+	}
+	return nil
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
 // Receipts lists the newest receipts, newest first, without their items; max 0 lists all.
-func (e *Engine) Receipts(max int) ([]Receipt, error) { return nil, errNotYet }
+func (e *Engine) Receipts(max int) ([]Receipt, error) {
+	entries, err := os.ReadDir(filepath.Join(e.o.State, receiptDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	slices.Reverse(entries)
+	list := []Receipt{}
+	for _, entry := range entries {
+		id, ok := strings.CutSuffix(entry.Name(), ".json")
+		if !ok {
+			continue
+		}
+		r, err := e.Receipt(id)
+		if err != nil {
+			e.o.Logger.Warn("a receipt cannot be read", "receipt", id, "err", err)
+			continue
+		}
+		r.Items = nil
+		list = append(list, r)
+		if len(list) == max {
+			break
+		}
+	}
+	return list, nil
+}
 
 // Receipt returns one with its items. The error is fs.ErrNotExist if there is none.
-func (e *Engine) Receipt(id string) (Receipt, error) { return Receipt{}, errNotYet }
+func (e *Engine) Receipt(id string) (Receipt, error) {
+	if id == "" || id != filepath.Base(id) {
+		return Receipt{}, fmt.Errorf("receipt %q: %w", id, fs.ErrNotExist)
+	}
+	text, err := os.ReadFile(filepath.Join(e.o.State, receiptDir, id+".json"))
+	if err != nil {
+		return Receipt{}, fmt.Errorf("receipt %s: %w", id, err)
+	}
+	var r Receipt
+	if err := json.Unmarshal(text, &r); err != nil {
+		return Receipt{}, fmt.Errorf("receipt %s: %w", id, err)
+	}
+	return r, nil
+}

@@ -1,10 +1,8 @@
 package flush
 
 import (
-	"context"
 	"fmt"
 	"path"
-	"time"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
@@ -45,22 +43,6 @@ type Discarded struct {
 	Refused string         `json:"refused,omitempty"` // why this was not discarded
 }
 
-// Conflict is a pair of files that both sides changed, or a file that could not be sent for days.
-type Conflict struct {
-	Drive cache.DriveNum `json:"drive"`
-	Kind  string         `json:"kind"` // "conflict", "stuck", "overwritten", …: that of the report
-	// Path is where our version is now, Other where theirs is; empty if that is gone.
-	Path  string    `json:"path"`
-	Other string    `json:"other,omitempty"`
-	Text  string    `json:"text"`
-	At    time.Time `json:"at"`
-	// Size and Time are those of our version, OtherSize and OtherTime of theirs.
-	Size      int64     `json:"size"`
-	Time      time.Time `json:"time"`
-	OtherSize int64     `json:"other_size"`
-	OtherTime time.Time `json:"other_time"`
-}
-
 // one finds the only drive that a path means.
 func (e *Engine) one(p Path) (*keeper, string, error) {
 	k := e.keeper(p.Drive)
@@ -73,23 +55,5 @@ func (e *Engine) one(p Path) (*keeper, string, error) {
 	return k, path.Join("/", p.Path), nil
 }
 
-// Discard gives up the local changes at and below some paths: what was changed is again as the remote
-// has it, what was deleted is back, what is new goes. Bytes that exist only here are put into the
-// local trash first, where they stay for TrashDays. What is open is refused. It looks for remote
-// changes first, so the service must be in reach. With dry, nothing is done.
-func (e *Engine) Discard(ctx context.Context, dry bool, paths ...Path) ([]Discarded, error) {
-	return nil, errNotYet
-}
-
 // TrashDays is for how many days the local trash keeps what was given up.
 const TrashDays = 30
-
-// Conflicts lists what waits for a decision. It asks the service nothing.
-func (e *Engine) Conflicts() ([]Conflict, error) { return nil, errNotYet }
-
-// Resolve ends a conflict. The path is that of our version, or of the file that could not be sent.
-//
-//   - KeepBoth keeps the conflict copy and tells no more of it. Of what could not be sent it makes a conflict copy.
-//   - Mine puts our bytes in the place of theirs, which stay among the versions of that file.
-//   - Theirs puts our version into the local trash.
-func (e *Engine) Resolve(ctx context.Context, p Path, with cache.Policy) error { return errNotYet }

@@ -36,6 +36,9 @@ type Change struct {
 	Since time.Time `json:"since"` // of the oldest unsent change
 	// Deferred says why it could not be sent, nil if that was not tried or did not fail.
 	Deferred *cache.Deferral `json:"deferred,omitempty"`
+
+	Ino  cache.Ino    `json:"-"` // 0 for Deleted
+	Item graph.ItemID `json:"-"` // empty for New
 }
 
 // Changes lists what differs between here and there, sorted by path. A file that was renamed and
@@ -50,7 +53,7 @@ func Changes(v cache.View, paths ...string) []Change {
 	}
 	for _, ino := range v.Dirty {
 		n, d := v.Nodes[ino], s.diffs[ino]
-		c := Change{Path: s.pathOf(ino), Dir: n.Dir, Since: n.Since, Deferred: n.Deferred}
+		c := Change{Ino: ino, Item: s.itemOf(ino), Path: s.pathOf(ino), Dir: n.Dir, Since: n.Since, Deferred: n.Deferred}
 		if !n.Dir {
 			c.Size = n.Size
 			if n.Base != nil {
@@ -81,7 +84,7 @@ func Changes(v cache.View, paths ...string) []Change {
 		if _, with := v.Gone[g.Base.Parent]; with && path.Dir(g.Path) != "/" {
 			continue // told with its folder
 		}
-		c := Change{Kind: Deleted, Path: g.Path, Dir: g.Base.Dir, Since: g.At, Deferred: g.Deferred}
+		c := Change{Kind: Deleted, Item: id, Path: g.Path, Dir: g.Base.Dir, Since: g.At, Deferred: g.Deferred}
 		if c.Dir {
 			c.Items = s.items(id, map[graph.ItemID]bool{})
 		} else {

@@ -98,7 +98,7 @@ func (t *task) keep(ctx context.Context) (_ verdict, ok bool) {
 		if err != nil || n.Dir || n.Written || n.Base == nil || !n.LocalOnly && t.p.o.Nodes.Held(ino) == 0 {
 			continue
 		}
-		if err := t.p.complete(ctx, n); err != nil && !errors.Is(err, graph.NotExist) {
+		if err := t.p.Complete(ctx, n); err != nil && !errors.Is(err, graph.NotExist) {
 			if n.LocalOnly || !errors.Is(err, graph.Changed) {
 				return t.refused(ctx, err), false
 			}
@@ -108,8 +108,11 @@ func (t *task) keep(ctx context.Context) (_ verdict, ok bool) {
 	return verdict{}, true
 }
 
-// complete fetches what is missing of a clean body.
-func (p *Pusher) complete(ctx context.Context, n cache.Node) error {
+// Complete fetches what is missing of the clean body of a node.
+func (p *Pusher) Complete(ctx context.Context, n cache.Node) error {
+	if n.Written || n.Base == nil {
+		return nil
+	}
 	v := n.Base.Version()
 	body, err := p.o.Content.Version(uint64(n.Ino), v, n.Mtime)
 	if err != nil {

@@ -1,0 +1,310 @@
+package flush
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// Discard gives up the local changes at and below some paths: what was changed is again as the remote
+// has it, what was deleted is back, what is new goes. Bytes that exist only here are put into the
+// local trash first, where they stay for TrashDays. What is open is refused. It looks for remote
+// changes first, so the service must be in reach. With dry, nothing is done.
+func (e *Engine) Discard(ctx context.Context, dry bool, paths ...Path) ([]Discarded, error) {
+	if len(paths) == 0 {
+		return nil, errors.New("discard: no path is named")
+	}
+	jobs, err := e.jobs(Request{Paths: paths})
+	if err != nil {
+		return nil, err
+	}
+	ctx, leave, err := e.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	all := []Discarded{}
+	for _, j := range jobs {
+		d := discarder{keeper: j.k, inbox: e.o.Store.Inbox(j.k.d.Num), dry: dry}
+		err := d.run(ctx, j.paths)
+		all = append(all, d.done...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// discarder gives up changes of one drive.
+type discarder struct {
+	*keeper
+	inbox *cache.Inbox
+	dry   bool
+	view  cache.View
+	done  []Discarded
+}
+
+func (d *discarder) run(ctx context.Context, paths []string) error {
+	if d.dry {
+		v, err := d.outbox.View()
+		if err != nil {
+			return err
+		}
+		for _, c := range plan.Changes(v, paths...) {
+			d.done = append(d.done, Discarded{Drive: d.d.Num, Change: c})
+		}
+		return nil
+	}
+	return d.inTurn(ctx, func() error {
+		if _, err := d.receive(ctx); err != nil {
+			return err
+		}
+		var err error
+		if d.view, err = d.outbox.View(); err != nil {
+			return err
+		}
+		for _, c := range sorted(plan.Changes(d.view, paths...)) {
+			out := Discarded{Drive: d.d.Num, Change: c}
+			if err := d.discard(ctx, &out); err != nil {
+				return err
+			}
+			d.done = append(d.done, out)
+		}
+		return d.o.Store.EmptyTrash(d.o.Now().AddDate(0, 0, -TrashDays))
+	})
+}
+
+// inTurn does something while no cycle of the drive runs.
+func (k *keeper) inTurn(ctx context.Context, do func() error) error {
+	end, err := k.begin(ctx, Refreshing)
+	if err != nil {
+		return err
+	}
+	err = do()
+	end(context.Canceled) // no word on how the drive stands
+	return err
+}
+
+// sorted puts changes into the order in which they can be given up: new files go first, then what was
+// deleted comes back and what was moved goes back, from the top down, then new folders go, from the
+// bottom up.
+func sorted(list []plan.Change) []plan.Change {
+	rank := func(c plan.Change) int {
+		switch {
+		case c.Kind == plan.New && c.Dir:
+			return 3
+		case c.Kind == plan.New:
+			return 0
+		case c.Kind == plan.Deleted:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(list, func(a, b plan.Change) int {
+		depth := cmp.Compare(strings.Count(a.Path, "/"), strings.Count(b.Path, "/"))
+		if rank(a) == 3 {
+			depth = -depth
+		}
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), depth)
+	})
+	return list
+}
+
+// isOpen is why something is not given up.
+const isOpen = "it is open in a program"
+
+func (d *discarder) discard(ctx context.Context, out *Discarded) error {
+	c := out.Change
+	switch {
+	case c.Kind == plan.Deleted:
+		return d.restore(ctx, c.Item, map[graph.ItemID]bool{})
+	case c.Kind == plan.New:
+		return d.drop(c.Ino, out)
+	}
+	n, err := d.o.Store.Tree().Get(c.Ino)
+	if errors.Is(err, cache.ErrNotExist) || err == nil && n.Base == nil {
+		return nil // given up with another, or deleted there
+	}
+	if err != nil {
+		return err
+	}
+	item, err := d.d.Service.Item(ctx, c.Item)
+	if errors.Is(err, graph.NotExist) {
+		k, err := d.inbox.Case(graph.Item{ID: c.Item, Deleted: true}, true)
+		if err != nil || k.Node == nil || !k.Node.Written {
+			return err // the refresh that follows takes it away
+		}
+		if err := d.inbox.Apply(k, cache.Ruling{Verb: cache.Revive}); err != nil {
+			return err
+		}
+		return d.drop(c.Ino, out)
+	}
+	if err != nil {
+		return err
+	}
+	return d.revert(item, n, out)
+}
+
+// revert makes a node what the remote has.
+func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error {
+	if !n.Dir && d.o.Store.Tree().Held(n.Ino) > 0 {
+		out.Refused = isOpen
+		return nil
+	}
+	if n.Written {
+		to, err := d.o.Store.Trash(n)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		out.Trash = to
+	}
+	k, err := d.inbox.Case(item, true)
+	if err != nil {
+		return err
+	}
+	r := cache.Ruling{Verb: cache.Agree, Bytes: cache.TheirBytes, Place: true, ModTime: true}
+	switch {
+	case k.Cycle:
+		r.Verb = cache.Undo
+	case k.Parent == nil && len(k.Above) == 0:
+		r.Place = false // it is where nothing is known here; the next refresh tells
+	case k.Holder != nil:
+		r.Holder = cache.Aside
+	}
+	if err := d.inbox.Apply(k, r); errors.Is(err, cache.ErrStale) {
+		out.Refused = "it changed just now"
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// restore brings a deleted item back, and all below it.
+func (d *discarder) restore(ctx context.Context, id graph.ItemID, seen map[graph.ItemID]bool) error {
+	if seen[id] {
+		return nil
+	}
+	seen[id] = true
+	if _, pending := d.view.Gone[id]; pending {
+		item, err := d.d.Service.Item(ctx, id)
+		r := cache.Ruling{Verb: cache.Restore}
+		if errors.Is(err, graph.NotExist) {
+			item, r.Verb, err = graph.Item{ID: id, Deleted: true}, cache.Forget, nil
+		}
+		if err != nil {
+			return err
+		}
+		k, err := d.inbox.Case(item, true)
+		if err != nil {
+			return err
+		}
+		if k.Gone != nil && (r.Verb == cache.Forget || k.Parent != nil || len(k.Above) > 0 && !k.Orphan) {
+			if k.Holder != nil {
+				r.Holder = cache.Aside
+			}
+			if err := d.inbox.Apply(k, r); err != nil && !errors.Is(err, cache.ErrStale) {
+				return err
+			}
+		}
+	}
+	for _, below := range d.view.Below[id] {
+		if err := d.restore(ctx, below, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop removes what is new here.
+func (d *discarder) drop(ino cache.Ino, out *Discarded) error {
+	t := d.o.Store.Tree()
+	n, err := t.Get(ino)
+	if errors.Is(err, cache.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !n.Dir {
+		if t.Held(ino) > 0 {
+			out.Refused = isOpen
+			return nil
+		}
+		if out.Trash, err = d.o.Store.Trash(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// Whoever wrote since the copy was made has another sequence.
+		if now, err := t.Get(ino); err != nil || now.Seq != n.Seq || t.Held(ino) > 0 {
+			out.Refused = isOpen
+			return nil
+		}
+	}
+	if _, err = t.Remove(n.Parent, n.Name, n.Dir); errors.Is(err, cache.ErrNotEmpty) {
+		out.Refused, err = "something in it stays", nil
+	}
+	return err
+}
+
+// Conflict is a pair of files that both sides changed, or a file that could not be sent for days.
+type Conflict struct {
+	Drive cache.DriveNum `json:"drive"`
+	// Kind is that of the report: "conflict" (ours is a copy), "overwritten" (theirs is a copy), "stuck" (could not be
+	// sent for days).
+	Kind string `json:"kind"`
+	// Path is the copy, or what could not be sent; Other is the file that has the name, empty if there is none.
+	Path  string    `json:"path"`
+	Other string    `json:"other,omitempty"`
+	Text  string    `json:"text"`
+	At    time.Time `json:"at"`
+	// Size and Time are those of Path, OtherSize and OtherTime of Other.
+	Size      int64     `json:"size"`
+	Time      time.Time `json:"time"`
+	OtherSize int64     `json:"other_size"`
+	OtherTime time.Time `json:"other_time"`
+
+	report cache.Report
+}
+
+// Conflicts lists what waits for a decision, newest first in each drive. It asks the service nothing.
+func (e *Engine) Conflicts() ([]Conflict, error) {
+	all := []Conflict{}
+	for _, k := range e.drives {
+		list, err := k.conflicts()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+func (k *keeper) conflicts() ([]Conflict, error) {
+	reports, err := k.reports.Conflicts()
+	if err != nil {
+		return nil, err
+	}
+	t := k.o.Store.Tree()
+	var list []Conflict
+	for _, r := range reports {
+		c := Conflict{Drive: k.d.Num, Kind: r.Kind, Path: r.Path, Text: r.Text, At: r.At, report: r}
+		if n, err := t.Get(r.Ino); err == nil {
+			c.Size, c.Time = n.Size, n.Mtime
+		}
+		if n, err := t.Get(r.Other); r.Other != 0 && err == nil {
+			if p, err := t.Path(r.Other); err == nil {
+				c.Other, c.OtherSize, c.OtherTime = p, n.Size, n.Mtime
+			}
+		}
+		list = append(list, c)
+	}
+	return list, nil
+}

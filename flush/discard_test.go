@@ -1,0 +1,212 @@
+package flush_test
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+func TestDiscardGivesBackWhatTheRemoteHas(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		put(t, d, "/edit.txt", "before")
+		put(t, d, "/moved.txt", "moved")
+		put(t, d, "/x", "x")
+		put(t, d, "/y", "y")
+		put(t, d, "/gone/deep/a.txt", "a")
+		put(t, d, "/gone/b.txt", "b")
+		put(t, d, "/kept.txt", "kept")
+	}, func(t *testing.T, w *simtest.World) {
+		before := w.There()
+		must(t,
+			w.Write("/edit.txt", []byte("after")),
+			w.Mkdir("/new"), w.Mkdir("/new/er"),
+			w.Write("/new/er/fresh.txt", []byte("fresh")),
+			w.Move("/moved.txt", "/new/moved.txt"),
+			w.Exchange("/x", "/y"),
+			w.Remove("/gone"),
+			w.Touch("/kept.txt", time.Unix(1e9, 0)),
+		)
+		all := flush.Path{Drive: w.Num, Path: "/"}
+		dry, err := w.Engine.Discard(t.Context(), true, all)
+		must(t, err)
+		done, err := w.Engine.Discard(t.Context(), false, all)
+		must(t, err)
+		if len(dry) != len(done) || len(dry) != 9 {
+			t.Errorf("dry %d, done %d", len(dry), len(done))
+		}
+		saved := map[string]string{}
+		for _, d := range done {
+			if d.Refused != "" {
+				t.Errorf("%s refused: %s", d.Change.Path, d.Refused)
+			}
+			if d.Trash != "" {
+				data, err := os.ReadFile(d.Trash)
+				must(t, err)
+				saved[d.Change.Path] = string(data)
+			}
+		}
+		if len(saved) != 2 || saved["/edit.txt"] != "after" || saved["/new/er/fresh.txt"] != "fresh" {
+			t.Errorf("in the trash: %v", saved)
+		}
+		w.Server.ResetCounts()
+		w.Flush()
+		if n := w.Server.Counts().Writes; n > 0 {
+			t.Errorf("%d writes after everything was given up", n)
+		}
+		w.Equal()
+		for p, data := range before {
+			if w.There()[p] != data {
+				t.Errorf("%s changed there", p)
+			}
+		}
+		w.Quiet()
+	})
+}
+
+func TestDiscardLimitsItselfToPathsAndRefusesWhatIsOpen(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/d/a.txt", "a"); put(t, d, "/b.txt", "b") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/d/a.txt", []byte("a2")), w.Write("/b.txt", []byte("b2")), w.Write("/d/new.txt", []byte("n")))
+		f, err := w.OpenFile("/d/new.txt", false)
+		must(t, err)
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/d"})
+		must(t, err, f.Close())
+		if len(done) != 2 {
+			t.Fatalf("done: %+v", done)
+		}
+		for _, d := range done {
+			if open := d.Change.Path == "/d/new.txt"; open != (d.Refused != "") {
+				t.Errorf("%+v", d)
+			}
+		}
+		w.Flush()
+		w.Equal()
+		if got := w.There(); got["/d/a.txt"] != "a" || got["/b.txt"] != "b2" || got["/d/new.txt"] != "n" {
+			t.Errorf("there: %v", got)
+		}
+	})
+}
+
+func TestTheTrashForgetsAfterThirtyDays(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		all := flush.Path{Drive: w.Num, Path: "/"}
+		must(t, w.Write("/a.txt", []byte("a")))
+		first, err := w.Engine.Discard(t.Context(), false, all)
+		must(t, err)
+		time.Sleep(29 * 24 * time.Hour)
+		must(t, w.Write("/b.txt", []byte("b")))
+		second, err := w.Engine.Discard(t.Context(), false, all)
+		must(t, err)
+		if _, err := os.Stat(first[0].Trash); err != nil {
+			t.Errorf("gone too early: %v", err)
+		}
+		time.Sleep(2 * 24 * time.Hour)
+		_, err = w.Engine.Discard(t.Context(), false, all)
+		must(t, err)
+		if _, err := os.Stat(first[0].Trash); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("kept for too long: %v", err)
+		}
+		if _, err := os.Stat(second[0].Trash); err != nil {
+			t.Errorf("gone too early: %v", err)
+		}
+	})
+}
+
+// quarrel makes a conflict, sends the copy if sent is set, and returns where the copy is.
+func quarrel(t *testing.T, w *simtest.World, sent bool) string {
+	t.Helper()
+	must(t, w.Write("/a.txt", []byte("mine")))
+	put(t, w.Far, "/a.txt", "theirs")
+	if sent {
+		w.Flush()
+	} else {
+		w.Refresh()
+	}
+	list, err := w.Engine.Conflicts()
+	must(t, err)
+	if len(list) != 1 || list[0].Other != "/a.txt" || list[0].Size != 4 || list[0].OtherSize != 6 || !strings.HasPrefix(list[0].Path, "/a (conflict") {
+		t.Fatalf("conflicts: %+v", list)
+	}
+	return list[0].Path
+}
+
+func TestAPersonDecidesAConflict(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		for _, c := range []struct {
+			keep cache.Policy
+			want string
+		}{{cache.KeepBoth, "theirs"}, {cache.Mine, "mine"}, {cache.Theirs, "theirs"}} {
+			t.Run(c.keep.String(), func(t *testing.T) {
+				in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+					before, err := w.Far.Stat("/a.txt")
+					must(t, err)
+					ours := quarrel(t, w, sent)
+					must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: ours}, c.keep))
+					if list, err := w.Engine.Conflicts(); err != nil || len(list) != 0 {
+						t.Errorf("still there: %+v, %v", list, err)
+					}
+					w.Flush()
+					w.Equal()
+					got := w.There()
+					if got["/a.txt"] != c.want {
+						t.Errorf("a.txt has %q", got["/a.txt"])
+					}
+					if both := got[ours] == "mine"; both != (c.keep == cache.KeepBoth) {
+						t.Errorf("there: %v", got)
+					}
+					after, err := w.Far.Stat("/a.txt")
+					must(t, err)
+					if after.ID != before.ID {
+						t.Error("the file has another item")
+					}
+					if c.keep == cache.Mine {
+						if data, err := w.Far.ReadVersion("/a.txt", after.Versions-2); err != nil || string(data) != "theirs" {
+							t.Errorf("the version before has %q, %v", data, err)
+						}
+					}
+					w.Quiet()
+					if err := w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: "/a.txt"}, c.keep); !errors.Is(err, flush.ErrNoConflict) {
+						t.Errorf("decided twice: %v", err)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestWhatIsRefusedCanBecomeACopy(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/locked.docx", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Far.Lock("/locked.docx", 0), w.Write("/locked.docx", []byte("mine")))
+		w.Flush()
+		must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: "/locked.docx"}, cache.KeepBoth))
+		if r := w.Flush(); r.Sent != 1 || r.Deferred != 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		got := w.There()
+		if len(got) != 2 || got["/locked.docx"] != "base" {
+			t.Errorf("there: %v", got)
+		}
+	})
+}
+
+func TestChangesAreToldWithoutARequest(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("longer")), w.Mkdir("/d"))
+		w.Server.ResetCounts()
+		list, err := w.Engine.Changes()
+		must(t, err)
+		if len(list) != 1 || len(list[0].Changes) != 2 || list[0].Changes[0].OldSize != 4 || list[0].Changes[0].Size != 6 {
+			t.Errorf("changes: %+v", list)
+		}
+		if n := w.Server.Counts().Reads + w.Server.Counts().Writes; n > 0 {
+			t.Errorf("%d requests", n)
+		}
+	})
+}

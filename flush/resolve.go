@@ -1,0 +1,216 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/flush/plan"
+)
+
+// Errors of Resolve.
+var (
+	// ErrNoConflict: nothing at the path waits for a decision.
+	ErrNoConflict = errors.New("no conflict waits for a decision there")
+	// ErrOpen: a program has the file open.
+	ErrOpen = errors.New("a program has the file open")
+)
+
+// Resolve ends a conflict. The path is that of our version, or of the file that could not be sent.
+//
+//   - KeepBoth keeps both files and tells no more of it. Of what could not be sent it makes a conflict copy.
+//   - Mine puts our bytes in the place of theirs, which stay among the versions of that file. What could not be sent
+//     cannot be forced.
+//   - Theirs gives our version up: it goes to the local trash, or if it was sent already to the recycle bin.
+//
+// It fails with ErrNoConflict, and with ErrOpen for what a program has open.
+func (e *Engine) Resolve(ctx context.Context, p Path, with cache.Policy) error {
+	k, at, err := e.one(p)
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := e.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	list, err := k.conflicts()
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if c.Path == at || c.Other == at && c.Other != "" {
+			return k.inTurn(ctx, func() error { return k.resolve(ctx, c, with) })
+		}
+	}
+	// What is refused now need not have been so for days.
+	if n, err := e.o.Store.Tree().Resolve(k.root(), at); err == nil && n.Deferred != nil {
+		c := Conflict{Drive: p.Drive, Kind: "stuck", Path: at, report: cache.Report{Ino: n.Ino}}
+		return k.inTurn(ctx, func() error { return k.resolve(ctx, c, with) })
+	}
+	return fmt.Errorf("%s: %w", at, ErrNoConflict)
+}
+
+// root is the node of the drive's root folder, 0 if the store has lost it.
+func (k *keeper) root() cache.Ino {
+	info, err := k.o.Store.Drive(k.d.Num)
+	if err != nil {
+		return 0
+	}
+	return info.Root
+}
+
+func (k *keeper) resolve(ctx context.Context, c Conflict, with cache.Policy) error {
+	t := k.o.Store.Tree()
+	n, err := t.Get(c.report.Ino)
+	if err != nil {
+		return err
+	}
+	// Of what was overwritten the copy is theirs.
+	ours := c.Kind != "overwritten"
+	switch {
+	case with == cache.KeepBoth && c.Kind == "stuck":
+		err = k.copyAside(ctx, n)
+	case with == cache.KeepBoth:
+	case c.Kind == "stuck" && with == cache.Mine:
+		return fmt.Errorf("%s: the service refuses it, and every flush tries again; keep both, or theirs", c.Path)
+	case c.Kind == "stuck":
+		d := discarder{keeper: k, inbox: k.o.Store.Inbox(k.d.Num)}
+		out := Discarded{Change: plan.Change{Kind: plan.Modified, Ino: n.Ino, Path: c.Path}}
+		if n.Base == nil {
+			out.Change.Kind = plan.New
+		} else {
+			out.Change.Item = n.Base.Item
+		}
+		if err = d.discard(ctx, &out); err == nil && out.Refused != "" {
+			err = fmt.Errorf("%s: %w", c.Path, ErrOpen)
+		}
+	case (with == cache.Mine) == ours:
+		err = k.replace(ctx, c, n)
+	default:
+		d := discarder{keeper: k}
+		var out Discarded
+		if err = d.drop(n.Ino, &out); err == nil && out.Refused != "" {
+			err = fmt.Errorf("%s: %w", c.Path, ErrOpen)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return k.reports.Settle(c.report.Seq)
+}
+
+// copyAside makes of a change that the service refuses a conflict copy beside the remote's version.
+func (k *keeper) copyAside(ctx context.Context, n cache.Node) error {
+	if n.Base == nil || n.Dir || !n.Written {
+		return fmt.Errorf("%s: only of a file that the remote has and that was changed here there can be a copy", n.Name)
+	}
+	item, err := k.d.Service.Item(ctx, n.Base.Item)
+	if err != nil {
+		return err
+	}
+	inbox := k.o.Store.Inbox(k.d.Num)
+	c, err := inbox.Case(item, true)
+	if err != nil {
+		return err
+	}
+	r := cache.Ruling{Verb: cache.Split, Report: "conflict"}
+	if c.Holder != nil {
+		r.Holder = cache.Aside
+	}
+	if c.Parent == nil && (len(c.Above) == 0 || c.Orphan) {
+		return fmt.Errorf("%s: its folder is not known here; refresh first", n.Name)
+	}
+	return inbox.Apply(c, r)
+}
+
+// replace puts the bytes of a copy into the file that has the name, and removes the copy. The file
+// keeps its item with all that hangs on it; the bytes that it had are one of its versions.
+func (k *keeper) replace(ctx context.Context, c Conflict, n cache.Node) error {
+	t := k.o.Store.Tree()
+	if c.Other == "" || n.Dir {
+		return fmt.Errorf("%s: the other version is gone; rename this one as you like", c.Path)
+	}
+	o, err := t.Get(c.report.Other)
+	if err != nil {
+		return err
+	}
+	if o.Dir {
+		return fmt.Errorf("%s: a folder has the name; rename or move one of the two", c.Other)
+	}
+	if t.Held(n.Ino)+t.Held(o.Ino) > 0 {
+		return fmt.Errorf("%s: %w", c.Path, ErrOpen)
+	}
+	if n.Base == nil {
+		// Never sent: by a rename over the other it takes that one's item over (heirs).
+		_, err := t.Rename(n.Parent, n.Name, o.Parent, o.Name, 0)
+		return err
+	}
+	if err := k.pusher.Complete(ctx, n); err != nil {
+		return err
+	}
+	if err := k.pour(n, o); err != nil {
+		return err
+	}
+	_, err = t.Remove(n.Parent, n.Name, false)
+	return err
+}
+
+// pour makes the bytes of one file those of another. A version of their own has them until then.
+func (k *keeper) pour(from, into cache.Node) error {
+	t, bodies := k.o.Store.Tree(), k.o.Store.Content()
+	open := func(n cache.Node) (*content.File, error) {
+		if n.Written {
+			return bodies.Local(uint64(n.Ino))
+		}
+		return bodies.Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
+	}
+	in, err := open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := open(into)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	p, err := t.Path(into.Ino)
+	if err != nil {
+		return err
+	}
+	tag := content.Tag{Path: path.Join("/", p)}
+	if into.Base != nil {
+		tag.Item, tag.ETag = into.Base.Item, into.Base.ETag
+	}
+	if info, err := k.o.Store.Drive(k.d.Num); err == nil {
+		tag.Drive = info.Drive.ID
+	}
+	for try := 1; ; try++ {
+		seq, err := t.Mark(into.Ino)
+		if err != nil {
+			return err
+		}
+		if err = out.UnsealEmpty(uint64(seq), tag); err == nil {
+			break
+		}
+		if !errors.Is(err, content.ErrSealed) || try == 3 {
+			return err
+		}
+	}
+	if _, err := io.Copy(io.NewOffsetWriter(out, 0), io.NewSectionReader(in, 0, in.Size())); err != nil {
+		return err
+	}
+	if err := errors.Join(out.SetModTime(from.Mtime), out.Sync()); err != nil {
+		return err
+	}
+	if in.Size() == 0 {
+		err = t.Emptied(into.Ino)
+	}
+	_, serr := t.Settle(into.Ino, out.Size(), out.ModTime())
+	return errors.Join(err, serr)
+}
