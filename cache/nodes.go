@@ -258,6 +258,7 @@ func (x *tx) dropNode(n Node) error {
 		return err
 	}
 	x.nodes[n.Ino] = nil
+	x.erased = append(x.erased, n.Ino)
 	return x.del(nodeKey(n.Ino))
 }
 

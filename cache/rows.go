@@ -23,6 +23,7 @@ const (
 	rowReceipt = 'v' // v drive number -> Receipt
 	rowDrop    = 'x' // x ino: a body to be dropped, and a removed node's row with it
 	rowJob     = 'j' // j kind ino -> work in parts that is not done yet
+	rowXattr   = 'a' // a ino name -> value of an extended attribute
 	rowMeta    = 'm' // m name -> counters, drives, feeds, versions
 )
 

@@ -65,6 +65,7 @@ type Store struct {
 	closed     bool
 	inos, seqs lease
 	held       map[Ino]int // handles by node
+	xattrs     presence    // whether there is any extended attribute
 }
 
 var errClosed = errors.New("the store is closed")

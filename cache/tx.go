@@ -48,6 +48,7 @@ type tx struct {
 	seqNum Seq
 	// rebased are folders whose item changed: their children's places must be compared anew.
 	rebased []Ino
+	erased  []Ino // nodes that are gone, whose extended attributes go too
 	// whole are the bodies that were complete when the caller asked content.
 	whole map[Ino]bool
 
@@ -138,6 +139,9 @@ func (x *tx) finish() error {
 		if err := x.replace(folder, nil); err != nil {
 			return err
 		}
+	}
+	if err := x.dropXattrs(); err != nil {
+		return err
 	}
 	for d, delta := range x.counts {
 		if delta == (counts{}) {
