@@ -645,7 +645,7 @@ func TestAKillLeavesTheOldOrTheNew(t *testing.T) {
 	}
 	s := graphtest.Start(t, graphtest.Options{Seed: 3})
 	c := personal(t, s)
-	for round := range 12 {
+	for round := range 5 {
 		child := exec.Command(os.Args[0], "-test.run=^TestAKillLeavesTheOldOrTheNew$")
 		child.Env = append(os.Environ(), mark+"="+c.Dir)
 		out, err := child.StdoutPipe()
