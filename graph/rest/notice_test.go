@@ -98,7 +98,7 @@ func TestNoticesGoOnWhenConnectionsBreak(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.ResetCounts()
 		time.Sleep(10 * time.Minute)
-		if n := w.Counts().Of(graphtest.OpOther); n > 60 {
+		if n := w.Counts().Of(graphtest.OpSocket); n > 60 {
 			t.Errorf("offline it asked %d times in ten minutes", n)
 		}
 		w.SetOffline(false)
