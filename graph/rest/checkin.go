@@ -31,7 +31,7 @@ type checkIn struct {
 	As      string `json:"checkInAs"`
 }
 
-// CheckIn checks a file in (graph-facts §18). Twice does no harm, so an answer that was lost is no matter.
+// CheckIn checks a file in (graph-facts §17). Twice does no harm, so an answer that was lost is no matter.
 func (d *Drive) CheckIn(ctx context.Context, id graph.ItemID, comment string) error {
 	_, err := d.c.do(ctx, call{op: "check in", item: string(id), method: http.MethodPost, missing: freshMissing,
 		url: d.c.address(d.itemPath(id) + "/checkin"), json: checkIn{Comment: comment, As: "published"}})
