@@ -46,8 +46,8 @@ func failure(ctx context.Context, err error, hide []string) error {
 	switch {
 	case errors.As(err, &broken):
 		e.Kind, e.Message = graph.Offline, unreachable(broken)
-	case errors.Is(err, context.DeadlineExceeded): // not the caller's, so that of a device code
-		e.Kind, e.Message = graph.SignIn, "the code was not typed in in time; run `duskfs login` again"
+	case errors.Is(err, context.DeadlineExceeded): // not the caller's, so that of the prompt
+		e.Kind, e.Message = graph.SignIn, "nobody signed in in time; run `duskfs login` again"
 	case errors.As(err, &nonsense):
 		e.Message = "what answers at the login address is no sign-in service; does this network want a sign-in of its own in a browser?"
 	case strings.Contains(err.Error(), "issuer '"):

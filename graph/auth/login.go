@@ -16,6 +16,9 @@ import (
 	"github.com/duskfs/duskfs/graph"
 )
 
+// browserWait is how long a person has in the browser; a device code lives about as long.
+const browserWait = 15 * time.Minute
+
 // Code is what a person types, and where.
 type Code struct {
 	Code, URL string
@@ -88,6 +91,8 @@ func Login(ctx context.Context, c Config, how Prompt) (Account, error) {
 // askPerson shows the prompt and waits for the person.
 func askPerson(ctx context.Context, client public.Client, scopes []string, how Prompt, hint string) (public.AuthResult, error) {
 	if how.Device == nil {
+		ctx, cancel := context.WithTimeout(ctx, browserWait)
+		defer cancel()
 		options := []public.AcquireInteractiveOption{public.WithOpenURL(how.Browser)}
 		if strings.Contains(hint, "@") {
 			options = append(options, public.WithLoginHint(hint))

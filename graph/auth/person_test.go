@@ -284,7 +284,7 @@ func TestRefusedSignInsSayWhatToDo(t *testing.T) {
 		wants(t, err, graph.SignIn, "declined")
 		began := time.Now()
 		_, err = auth.Login(t.Context(), c, auth.Prompt{Device: func(auth.Code) {}})
-		wants(t, err, graph.SignIn, "not typed in in time")
+		wants(t, err, graph.SignIn, "nobody signed in in time")
 		if took := time.Since(began); took < 10*time.Minute || took > 20*time.Minute {
 			t.Errorf("gave up after %v", took)
 		}
