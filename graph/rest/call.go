@@ -193,7 +193,7 @@ func (c *Client) request(ctx context.Context, k call, w *watch, limit time.Durat
 	case k.storage && (u.Scheme != "https" || u.Host == ""):
 		return nil, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the service gave an address that is not https"}
 	case !k.storage && !c.ours(u):
-		return nil, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the service gave an address at another host than Graph's: " + u.Host}
+		return nil, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the service gave an address at another host than Graph's: " + shownHost(u)}
 	}
 	var body io.Reader
 	switch {

@@ -307,3 +307,16 @@ func TestTheNameThatClashesIsNamed(t *testing.T) {
 		}
 	})
 }
+
+// SharePoint refuses an address of more than some two thousand bytes with a bare 401 (graph-facts §11.2), which a name in
+// another script can reach. That is no matter of the sign-in.
+func TestALongAddressIsNoSignIn(t *testing.T) {
+	simply(t, func(w *world) {
+		w.SetQuirks(graphtest.Quirks{RefuseLongURLs: true})
+		_, err := w.near.Child(w.ctx(), w.root(), strings.Repeat("文", 250))
+		wants(t, err, graph.Invalid)
+		if w.tokens.refreshes > 0 {
+			t.Errorf("%d new tokens", w.tokens.refreshes)
+		}
+	})
+}

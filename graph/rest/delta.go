@@ -140,7 +140,7 @@ func (c *Client) link(text string) (graph.Link, error) {
 		return "", errors.New("the page says nonsense about where to go on")
 	}
 	if !c.ours(u) {
-		return "", errors.New("the page goes on at another host than Graph's: " + u.Host)
+		return "", errors.New("the page goes on at another host than Graph's: " + shownHost(u))
 	}
 	rest := text[len(c.root):]
 	if !strings.HasPrefix(rest, "/") {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -149,8 +150,17 @@ func redact(text string) string {
 		if err != nil {
 			return "(address)"
 		}
-		return u.Scheme + "://" + u.Host + "/…"
+		return u.Scheme + "://" + shownHost(u) + "/…"
 	})
+}
+
+// shownHost returns the host of an address for a message: a stranger may have made it of anything.
+func shownHost(u *url.URL) string {
+	host := u.Host
+	if len(host) > 100 {
+		host = host[:100] + "…"
+	}
+	return strings.Trim(strconv.Quote(strings.ToValidUTF8(host, "")), `"`)
 }
 
 // reason says why a request broke, without the address that net/http puts around it.

@@ -173,7 +173,8 @@ func FuzzContentRange(f *testing.F) {
 // FuzzLink feeds links of the service to what follows them: none leads away from Graph.
 func FuzzLink(f *testing.F) {
 	for _, s := range []string{"https://graph.example/v1.0/x?a=b", "https://graph.example@evil.example/", "https://graph.example.evil.example/", "HTTPS://Graph.Example/x", "https:/graph.example",
-		"//graph.example/x", "https://graph.example:443/x", "https://graph.example\\@evil.example/", "https://graph.example#@evil/", "https://graph.example", "https://graph.example?x"} {
+		"//graph.example/x", "https://graph.example:443/x", "https://graph.example\\@evil.example/", "https://graph.example#@evil/", "https://graph.example", "https://graph.example?x",
+		"s://a\x86" + strings.Repeat("\x8f", 5000) + "/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
