@@ -27,14 +27,14 @@ func (t *task) delete(ctx context.Context) verdict {
 	}
 	tag := t.s.Base.ETag
 	for try := 1; ; try++ {
-		err := t.p.o.Service.Delete(ctx, t.s.Item, tag)
+		err := t.svc.Delete(ctx, t.s.Item, tag)
 		if err == nil || errors.Is(err, graph.NotExist) {
 			return t.deleted()
 		}
 		if !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Lost) {
 			return t.refused(ctx, err)
 		}
-		now, look := t.p.o.Service.Item(ctx, t.s.Item)
+		now, look := t.svc.Item(ctx, t.s.Item)
 		switch {
 		case errors.Is(look, graph.NotExist):
 			return t.deleted()
@@ -68,7 +68,7 @@ func (t *task) unseen(ctx context.Context, folder graph.ItemID, depth int) error
 		return &graph.Error{Op: "list", Kind: graph.Failed, Item: t.s.Path, Message: "folders without end"}
 	}
 	var folders []graph.ItemID
-	for item, err := range t.p.o.Service.Children(ctx, folder) {
+	for item, err := range t.svc.Children(ctx, folder) {
 		if err != nil {
 			return err
 		}

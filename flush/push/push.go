@@ -61,6 +61,11 @@ type Options struct {
 	Logger    *slog.Logger     // default discards
 	Now       func() time.Time // default time.Now
 	Parallel  int              // steps under way at once; default 4
+	// Throttle keeps uploads to a number of bytes a second; nil does not. Several pushers may share one.
+	Throttle *Throttle
+	// Overtaken is told of the bytes of somebody else that an upload replaced unseen: they are older
+	// versions of the item now. It is called by several goroutines; nil ignores them.
+	Overtaken func(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past)
 }
 
 // Pusher sends to one drive. One Recover or Run at a time.
@@ -69,6 +74,7 @@ type Pusher struct {
 
 	mu       sync.Mutex
 	sessions map[cache.Ino]cache.Attempt // upload sessions that can be gone on with; guarded by mu
+	busy     map[cache.Ino]int           // how often a file was skipped or broken off by a writer; guarded by mu
 }
 
 // New makes a Pusher.
@@ -85,13 +91,20 @@ func New(o Options) *Pusher {
 	if o.Writeback == nil {
 		o.Writeback = func(cache.Ino) {}
 	}
-	return &Pusher{o: o, sessions: map[cache.Ino]cache.Attempt{}}
+	return &Pusher{o: o, sessions: map[cache.Ino]cache.Attempt{}, busy: map[cache.Ino]int{}}
 }
 
 // Request says how to run a plan.
 type Request struct {
 	// Last says that there will be no other round: what would be looked at again is deferred.
 	Last bool
+	// Bytes: no upload begins when so many bytes have been sent; 0 is no limit.
+	Bytes int64
+	// IncludeOpen sends files that are being written to, as they are after a moment's wait.
+	IncludeOpen bool
+	// Look reads every item by its id before it is replaced, moved or deleted: what is known of it is
+	// old.
+	Look bool
 	// Progress is told how far it has come, one call at a time, by the goroutine that called Run.
 	Progress func(Progress)
 }
@@ -104,6 +117,8 @@ type Progress struct {
 	Sent  int64 // of these
 	// Step is the one that began, got on or ended.
 	Step plan.Step
+	// Under are the paths of the steps under way, oldest first.
+	Under []string
 }
 
 // Outcome is how a step ended. The words are those of receipts.
@@ -117,6 +132,7 @@ const (
 	Busy      Outcome = "busy"      // being written to just now
 	Conflict  Outcome = "conflict"  // met somebody else's change: refresh, then plan again
 	Skipped   Outcome = "skipped"   // not tried, since another step did not succeed or the plan is old
+	Left      Outcome = "left"      // left for the next flush by a limit
 )
 
 // Done is a step and how it ended.
@@ -126,6 +142,11 @@ type Done struct {
 	Reason  string       // for people; why it was not sent
 	Item    graph.ItemID // that it made or changed
 	Bytes   int64        // bytes of a file that were sent
+	Hash    graph.Hash   // of these
+	OldETag string       // of the item before, empty for a new one
+	ETag    string       // of the item now, empty if it was deleted or not sent
+	Took    time.Duration
+	Request string // the service's id of the request that it refused
 }
 
 // Result tells what became of a plan.

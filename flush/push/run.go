@@ -4,8 +4,10 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
 )
 
 // Run carries a plan out. It goes on past steps that fail by themselves and returns an error only
@@ -17,8 +19,8 @@ func (p *Pusher) Run(ctx context.Context, todo plan.Plan, req Request) (Result, 
 	defer stop()
 	r := newRun(p, todo, req)
 	for {
-		for r.fatal == nil && ctx.Err() == nil && r.running < p.o.Parallel && len(r.ready) > 0 {
-			r.start(ctx, heap.Pop(&r.ready).(int))
+		for r.fatal == nil && ctx.Err() == nil && r.running < p.o.Parallel && len(r.ready)+len(r.light) > 0 {
+			r.next(ctx)
 		}
 		if r.running == 0 {
 			break
@@ -28,7 +30,10 @@ func (p *Pusher) Run(ctx context.Context, todo plan.Plan, req Request) (Result, 
 			r.sent(e)
 			continue
 		}
-		r.running--
+		if *e.seats--; *e.seats == 0 {
+			r.running--
+		}
+		r.under.remove(e.i)
 		r.finish(e.i, e.verdict)
 		if r.fatal != nil {
 			stop() // uploads under way need not go on
@@ -49,11 +54,14 @@ type run struct {
 	req   Request
 	steps []plan.Step
 	waits []waits
-	ready indexes
+	ready indexes // steps that may begin
+	light indexes // those of them that go into batches
+	under under
 
-	running  int
+	running  int // steps and batches under way
 	early    int // steps not ended that are no trailing deletion
 	noSpace  bool
+	begun    int64 // bytes of the steps begun
 	fatal    error
 	events   chan event
 	progress Progress
@@ -77,6 +85,7 @@ type event struct {
 	sent    int64
 	end     bool
 	verdict verdict
+	seats   *int // steps of the same batch that have not ended; touched by Run's goroutine alone
 }
 
 // verdict is how a step ended.
@@ -124,28 +133,86 @@ func newRun(p *Pusher, todo plan.Plan, req Request) *run {
 // enter makes a step ready if nothing stands before it.
 func (r *run) enter(i int) {
 	w := r.waits[i]
-	if w.left == 0 && !w.ended && (!w.trailing || r.early == 0) {
+	if w.left > 0 || w.ended || w.trailing && r.early > 0 {
+		return
+	}
+	if r.batches() && light(r.steps[i]) {
+		heap.Push(&r.light, i)
+	} else {
 		heap.Push(&r.ready, i)
 	}
 }
 
-func (r *run) start(ctx context.Context, i int) {
+// batches reports whether steps go into batches.
+func (r *run) batches() bool {
+	_, ok := r.p.o.Service.(graph.Batcher)
+	return ok
+}
+
+// next begins what stands first in the plan: a step, or a batch of light ones.
+func (r *run) next(ctx context.Context) {
+	if len(r.light) == 0 || len(r.ready) > 0 && r.ready[0] < r.light[0] {
+		if i := heap.Pop(&r.ready).(int); r.may(i) {
+			r.start(ctx, i, nil)
+		}
+		return
+	}
+	var batch []int
+	for len(batch) < maxBatch && len(r.light) > 0 {
+		if i := heap.Pop(&r.light).(int); r.may(i) {
+			batch = append(batch, i)
+		}
+	}
+	if len(batch) > 0 {
+		r.start(ctx, batch[0], batch[1:])
+	}
+}
+
+// may reports whether a step begins, and ends it if not.
+func (r *run) may(i int) bool {
 	s := r.steps[i]
-	if r.waits[i].failed {
-		r.finish(i, verdict{Done: Done{Step: s, Outcome: Skipped, Reason: "needs something that was not sent"}})
-		return
+	end := func(o Outcome, why string) bool {
+		r.finish(i, verdict{Done: Done{Step: s, Outcome: o, Reason: why}})
+		return false
 	}
-	if r.noSpace && s.Size > 0 {
-		r.finish(i, verdict{Done: Done{Step: s, Outcome: Skipped, Reason: "no space left in the drive"}})
-		return
+	switch {
+	case r.waits[i].failed:
+		return end(Skipped, "needs something that was not sent")
+	case r.noSpace && s.Size > 0:
+		return end(Skipped, "no space left in the drive")
+	case r.req.Bytes > 0 && s.Size > 0 && r.begun >= r.req.Bytes:
+		return end(Left, "this flush has sent as much as it may")
 	}
+	r.begun += s.Size
+	return true
+}
+
+// start begins a step, or several whose calls are made together.
+func (r *run) start(ctx context.Context, first int, others []int) {
 	r.running++
-	r.tell(s)
-	go func() {
-		v := r.p.step(ctx, s, r.req.Last, func(n int64) { r.events <- event{i: i, sent: n} })
-		v.Step = s
-		r.events <- event{i: i, end: true, verdict: v}
-	}()
+	seats := 1 + len(others)
+	var g *group
+	if len(others) > 0 {
+		g = &group{batch: r.p.o.Service.(graph.Batcher), left: seats}
+	}
+	for _, i := range append([]int{first}, others...) {
+		s := r.steps[i]
+		r.under.add(i)
+		r.tell(s)
+		go func() {
+			t := &task{p: r.p, s: s, req: r.req, svc: r.p.o.Service, sent: func(n int64) { r.events <- event{i: i, sent: n} }}
+			leave := func() {}
+			if g != nil {
+				seat := &seat{Service: r.p.o.Service, group: g}
+				t.svc, leave = seat, func() { seat.leave(ctx) }
+			}
+			began := r.p.o.Now()
+			v := t.run(ctx)
+			v.Step, v.Took, v.OldETag = s, r.p.o.Now().Sub(began), t.before()
+			leave()
+			r.events <- event{i: i, end: true, verdict: v, seats: &seats}
+		}()
+	}
 }
 
 func (r *run) sent(e event) {
@@ -193,9 +260,31 @@ func (r *run) finish(i int, v verdict) {
 
 func (r *run) tell(s plan.Step) {
 	if r.req.Progress != nil {
-		r.progress.Step = s
+		r.progress.Step, r.progress.Under = s, r.under.paths(r.steps)
 		r.req.Progress(r.progress)
 	}
+}
+
+// under are the steps under way, in the order in which they began.
+type under []int
+
+func (u *under) add(i int) { *u = append(*u, i) }
+
+func (u *under) remove(i int) {
+	if at := slices.Index(*u, i); at >= 0 {
+		*u = slices.Delete(*u, at, at+1)
+	}
+}
+
+// mostPaths is how many of them anybody wants to see.
+const mostPaths = 8
+
+func (u under) paths(steps []plan.Step) []string {
+	paths := make([]string, 0, mostPaths)
+	for _, i := range u[:min(len(u), mostPaths)] {
+		paths = append(paths, steps[i].Path)
+	}
+	return paths
 }
 
 // indexes is a heap, smallest first: what stands first in the plan is begun first.

@@ -16,9 +16,20 @@ import (
 // that matters. Each time somebody has looked in between.
 const tries = 3
 
-// step carries out one step. sent is told how many bytes the service has.
-func (p *Pusher) step(ctx context.Context, s plan.Step, last bool, sent func(int64)) verdict {
-	t := &task{p: p, s: s, last: last, sent: sent}
+// task is one step under way.
+type task struct {
+	p    *Pusher
+	s    plan.Step
+	req  Request
+	svc  Service     // the drive, or a seat in a group
+	sent func(int64) // told how many bytes the service has
+	a    cache.Attempt
+	n    cache.Node // as of Begin
+}
+
+// run carries the step out.
+func (t *task) run(ctx context.Context) verdict {
+	s, p := t.s, t.p
 	t.a = cache.Attempt{
 		Op: string(s.Op), Ino: s.Ino, Item: s.Item, Seq: s.Seq,
 		Parent: s.Folder, Name: s.Name, Started: p.o.Now(),
@@ -29,6 +40,11 @@ func (p *Pusher) step(ctx context.Context, s plan.Step, last bool, sent func(int
 			return t.old()
 		}
 		t.a.Parent = n.Base.Item
+	}
+	if t.req.Look && s.Item != "" {
+		if v, ok := t.known(ctx); !ok {
+			return v
+		}
 	}
 	switch s.Op {
 	case plan.Mkdir:
@@ -41,14 +57,37 @@ func (p *Pusher) step(ctx context.Context, s plan.Step, last bool, sent func(int
 	return t.update(ctx)
 }
 
-// task is one step under way.
-type task struct {
-	p    *Pusher
-	s    plan.Step
-	last bool
-	sent func(int64)
-	a    cache.Attempt
-	n    cache.Node // as of Begin
+// before returns the tag of the item as it was before the step, empty if there was none.
+func (t *task) before() string {
+	switch {
+	case t.s.Op == plan.Delete:
+		return t.s.Base.ETag
+	case t.n.Base != nil:
+		return t.n.Base.ETag
+	}
+	return ""
+}
+
+// known looks whether the item is what it is believed to be. If ok is false the verdict counts.
+func (t *task) known(ctx context.Context) (_ verdict, ok bool) {
+	base := &t.s.Base
+	if t.s.Op != plan.Delete {
+		n, err := t.p.o.Nodes.Get(t.s.Ino)
+		if err != nil || n.Base == nil || n.Base.Item != t.s.Item {
+			return t.old(), false
+		}
+		base = n.Base
+	}
+	now, err := t.svc.Item(ctx, t.s.Item)
+	switch {
+	case errors.Is(err, graph.NotExist) && t.s.Op == plan.Delete:
+		return verdict{}, true
+	case err != nil:
+		return t.refused(ctx, err), false
+	case !unchanged(now, base):
+		return t.refused(ctx, &graph.Error{Op: "look", Kind: graph.Changed, Item: t.s.Path}), false
+	}
+	return verdict{}, true
 }
 
 // begin notes that the step starts. If ok is false the verdict counts.
@@ -69,14 +108,14 @@ func (t *task) mkdir(ctx context.Context) verdict {
 		return v
 	}
 	for try := 1; ; try++ {
-		item, err := t.p.o.Service.Mkdir(ctx, t.a.Parent, t.a.Name)
+		item, err := t.svc.Mkdir(ctx, t.a.Parent, t.a.Name)
 		if err == nil {
 			return t.commit(item, Sent)
 		}
 		if !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost) {
 			return t.refused(ctx, err)
 		}
-		there, look := t.p.o.Service.Child(ctx, t.a.Parent, t.a.Name)
+		there, look := t.svc.Child(ctx, t.a.Parent, t.a.Name)
 		switch {
 		case look == nil && there.Type == graph.Folder:
 			return t.commit(there, Sent) // made by us, or by somebody else: they merge
@@ -115,14 +154,14 @@ func (t *task) update(ctx context.Context) verdict {
 	}
 	tag, aside := base.ETag, false
 	for try := 1; ; try++ {
-		item, err := t.p.o.Service.Update(ctx, t.a.Item, c, tag)
+		item, err := t.svc.Update(ctx, t.a.Item, c, tag)
 		if err == nil {
 			return t.commit(item, Sent)
 		}
 		if errors.Is(err, graph.Exist) && !aside && c.Parent == "" && name.Same(c.Name, base.Name) {
 			// A name in another Unicode form collides with itself there: it goes by way of a third.
 			aside = true
-			if item, err = t.p.o.Service.Update(ctx, t.a.Item, graph.Change{Name: name.Temporary(string(t.a.Item))}, tag); err == nil {
+			if item, err = t.svc.Update(ctx, t.a.Item, graph.Change{Name: name.Temporary(string(t.a.Item))}, tag); err == nil {
 				tag = item.ETag
 				continue
 			}
@@ -130,7 +169,7 @@ func (t *task) update(ctx context.Context) verdict {
 		if !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Lost) {
 			return t.refused(ctx, err)
 		}
-		now, look := t.p.o.Service.Item(ctx, t.a.Item)
+		now, look := t.svc.Item(ctx, t.a.Item)
 		switch {
 		case look != nil:
 			return t.refused(ctx, look)
@@ -203,9 +242,9 @@ func (t *task) commit(item graph.Item, o Outcome) verdict {
 	} else if err != nil {
 		return t.fatal(err)
 	}
-	v := verdict{Done: Done{Outcome: o, Item: item.ID}, again: again}
+	v := verdict{Done: Done{Outcome: o, Item: item.ID, ETag: item.ETag}, again: again}
 	if o == Sent && (t.s.Op == plan.Create || t.s.Op == plan.Replace) {
-		v.Bytes = t.a.Size
+		v.Bytes, v.Hash = t.a.Size, t.a.Hash
 	}
 	return v
 }
@@ -225,12 +264,12 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		}
 		return t.fatal(err)
 	case graph.Lost:
-		if t.last {
+		if t.req.Last {
 			return verdict{Done: Done{Outcome: Deferred, Reason: explain(err)}}
 		}
 		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
-		if !t.last {
+		if !t.req.Last {
 			return t.forget(verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true})
 		}
 		return t.fail(err, Conflict)
@@ -258,7 +297,16 @@ func (t *task) fail(err error, o Outcome) verdict {
 	if err := t.p.o.Outbox.Fail(t.a, d); err != nil && !errors.Is(err, cache.ErrStale) {
 		return t.fatal(err)
 	}
-	return verdict{Done: Done{Outcome: o, Reason: d.Reason}}
+	return verdict{Done: Done{Outcome: o, Reason: d.Reason, Request: requestOf(err)}}
+}
+
+// requestOf returns the service's id of the request that failed, empty if there is none.
+func requestOf(err error) string {
+	var e *graph.Error
+	if errors.As(err, &e) {
+		return e.Request
+	}
+	return ""
 }
 
 // pause is how long a change that was refused some times before is left alone.

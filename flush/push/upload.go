@@ -159,7 +159,7 @@ func (t *task) send(ctx context.Context, snap *content.Snapshot) verdict {
 	}
 	for try := 1; ; try++ {
 		u.Session = t.a.Session
-		item, err := t.p.o.Service.Upload(uploading, u)
+		item, err := t.svc.Upload(uploading, u)
 		if err == nil {
 			return t.commit(item, Sent)
 		}

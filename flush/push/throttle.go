@@ -1,0 +1,67 @@
+package push
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/duskfs/duskfs/flush/schedule"
+)
+
+// Throttle keeps uploads to a number of bytes a second, which may depend on the time of day.
+type Throttle struct {
+	rate    schedule.Rate
+	now     func() time.Time
+	limiter *rate.Limiter
+}
+
+// NewThrottle makes one, nil for a rate that is never a limit. now tells the time on the wall.
+func NewThrottle(r schedule.Rate, now func() time.Time) *Throttle {
+	if r.Zero() {
+		return nil
+	}
+	return &Throttle{rate: r, now: now, limiter: rate.NewLimiter(rate.Inf, sip)}
+}
+
+// sip is how many bytes pass at once.
+const sip = 32 << 10
+
+// take waits until n bytes may pass.
+func (t *Throttle) take(ctx context.Context, n int) error {
+	for n > 0 {
+		limit := rate.Inf
+		if r := t.rate.At(t.now()); r > 0 {
+			limit = rate.Limit(r)
+		}
+		if t.limiter.Limit() != limit {
+			t.limiter.SetLimit(limit)
+		}
+		part := min(n, sip)
+		if err := t.limiter.WaitN(ctx, part); err != nil {
+			return err
+		}
+		n -= part
+	}
+	return nil
+}
+
+// paced is the body of an upload as the throttle lets it pass. Bytes that are read again, to be
+// sent once more or to be summed, pass freely.
+type paced struct {
+	ctx  context.Context //nolint:containedctx // lives for one upload
+	body io.ReaderAt
+	t    *Throttle
+	high int64 // up to here bytes have passed; one reader at a time
+}
+
+func (p *paced) ReadAt(b []byte, off int64) (int, error) {
+	if end := off + int64(len(b)); end > p.high {
+		if err := p.t.take(p.ctx, int(end-max(off, p.high))); err != nil {
+			return 0, err
+		}
+		p.high = end
+	}
+	return p.body.ReadAt(b, off)
+}
