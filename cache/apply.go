@@ -92,6 +92,9 @@ func (a applier) do() error {
 	node, holder := a.c.Node, a.c.Holder
 	switch a.r.Verb {
 	case Ignore:
+		if err := a.follow(); err != nil {
+			return err
+		}
 		return a.report(0, "")
 	case Add:
 		if node != nil {
@@ -140,6 +143,23 @@ func (a applier) do() error {
 		return a.undo()
 	}
 	return errRuling
+}
+
+// follow lets a pending deletion that stands follow its item to another place, so that it is not
+// taken for deleted with the folder in which it was.
+func (a applier) follow() error {
+	g, in := a.c.Gone, a.c.Incoming
+	if g == nil || a.c.Node != nil || in.Deleted || in.Root || in.Parent == "" || !g.Sent.IsZero() ||
+		in.ETag == "" || g.Base.Knows(in.ETag) || in.Name == "" {
+		return nil
+	}
+	seq, err := a.x.seq()
+	if err != nil {
+		return err
+	}
+	moved := *g
+	moved.Base, moved.Seq = *newBase(&g.Base, in, a.x.now), seq
+	return a.x.setGone(a.d, in.ID, &moved)
 }
 
 // report records what people should know of: ino is the node that has our version, path what is

@@ -29,22 +29,15 @@ func (i *Inbox) dropFolder(c Case, r Ruling) error {
 	if err != nil {
 		return err
 	}
-	d := dropper{top: c.Node.Ino, inside: map[graph.ItemID]bool{c.Incoming.ID: true}}
-	if err := i.s.view(func(x *tx) error {
-		for _, ino := range inos {
-			n, err := x.node(ino)
-			if err == nil && n.Dir && owns(&n) {
-				d.inside[n.Base.Item] = true
-			}
-			if err != nil && !errors.Is(err, ErrNotExist) {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
+	d := dropper{top: c.Node.Ino, inside: map[graph.ItemID]bool{}}
+	elsewhere, err := i.went(c.Incoming.ID, inos, d.inside)
+	if err != nil {
 		return err
 	}
-	if err := i.forgetBelow(c.Incoming.ID, d.inside); err != nil {
+	if err := i.askAfter(elsewhere); err != nil {
+		return err
+	}
+	if err := i.forgetBelow(d.inside); err != nil {
 		return err
 	}
 	slices.Reverse(inos) // what is deep first
@@ -79,12 +72,13 @@ func (i *Inbox) dropFolder(c Case, r Ruling) error {
 // dropper drops what is below a folder that is gone there.
 type dropper struct {
 	top    Ino
-	inside map[graph.ItemID]bool // the folders that went
+	inside map[graph.ItemID]bool // the folders that went, there
 }
 
-// stays reports whether a node was moved into the folder from elsewhere: its item lives.
-func (d dropper) stays(n *Node, diff Diff) bool {
-	return n.Ino != d.top && diff.Place && !d.inside[n.Base.Parent]
+// stays reports whether a node came into the folder from elsewhere, by itself or with a folder that
+// did: its item lives.
+func (d dropper) stays(n *Node) bool {
+	return n.Ino != d.top && owns(n) && !d.inside[n.Base.Parent]
 }
 
 // drop drops one node, after all that is below it, or makes it new.
@@ -105,7 +99,7 @@ func (d dropper) drop(x *tx, ino Ino) error {
 	}
 	switch {
 	case n.LocalOnly && x.s.held[ino] == 0:
-	case diff.New, n.LocalOnly, d.stays(&n, diff):
+	case diff.New, n.LocalOnly, d.stays(&n):
 		return nil
 	case n.Written || x.s.held[ino] > 0:
 		if ok, err := x.isWhole(&n); err != nil {
@@ -130,7 +124,7 @@ func (d dropper) dropDir(x *tx, n Node) error {
 		return err
 	}
 	switch {
-	case diff.New, d.stays(&n, diff):
+	case diff.New, d.stays(&n):
 		return nil
 	case !empty && !owns(&n):
 		return nil
@@ -145,19 +139,80 @@ func (d dropper) dropDir(x *tx, n Node) error {
 	return err
 }
 
-// forgetBelow forgets the pending deletions of what was in a folder that is gone there, and in the
-// folders that went with it.
-func (i *Inbox) forgetBelow(top graph.ItemID, inside map[graph.ItemID]bool) error {
-	for folder := range inside {
-		for more := true; more; {
-			if err := i.s.update(shrinks, func(x *tx) error {
-				more = false
-				if folder != top { // moved in from elsewhere, it lives
-					n, err := x.owner(i.drive, folder)
-					if err != nil || n == nil || !inside[n.Base.Parent] {
+// went adds to folders what was, there, a folder in top or top itself, and returns the items that were
+// in there and whose nodes were moved out: not among inos, those below the folder here.
+func (i *Inbox) went(top graph.ItemID, inos []Ino, folders map[graph.ItemID]bool) (elsewhere []graph.ItemID, err error) {
+	here := make(map[Ino]bool, len(inos))
+	for _, ino := range inos {
+		here[ino] = true
+	}
+	err = i.s.view(func(x *tx) error {
+		folders[top] = true
+		for todo := []graph.ItemID{top}; len(todo) > 0; {
+			folder := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			ids, err := x.placesIn(i.drive, folder)
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
+				n, err := x.owner(i.drive, id)
+				if err != nil {
+					return err
+				}
+				dir := n != nil && n.Dir
+				if n == nil {
+					g, err := x.gone(i.drive, id)
+					if err != nil {
 						return err
 					}
+					dir = g != nil && g.Base.Dir
+				} else if diff, err := x.diff(n); err != nil {
+					return err
+				} else if diff.Place && !here[n.Ino] {
+					elsewhere = append(elsewhere, id)
 				}
+				if dir && !folders[id] {
+					folders[id] = true
+					todo = append(todo, id)
+				}
+			}
+		}
+		return nil
+	})
+	return elsewhere, err
+}
+
+// askAfter puts items into the inbox as deleted of which the feed may say nothing: their folder went,
+// and here they had been moved out of it. They are read by their ids before anything is ruled.
+func (i *Inbox) askAfter(items []graph.ItemID) error {
+	for part := range slices.Chunk(items, partRows) {
+		if err := i.s.update(grows, func(x *tx) error {
+			for _, id := range part {
+				key := itemKey(rowInbox, i.drive, id)
+				if waits, err := x.has(key); err != nil || waits {
+					if err != nil {
+						return err
+					}
+					continue
+				}
+				if err := x.set(key, encodeItem(&graph.Item{ID: id, Deleted: true})); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetBelow forgets the pending deletions of what was in folders that are gone there.
+func (i *Inbox) forgetBelow(folders map[graph.ItemID]bool) error {
+	for folder := range folders {
+		for more := true; more; {
+			if err := i.s.update(shrinks, func(x *tx) error {
 				ids, err := x.pendingBelow(i.drive, folder, partRows)
 				if err != nil {
 					return err

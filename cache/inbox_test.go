@@ -36,10 +36,18 @@ func (w *world) ruled(i graph.Item, r cache.Ruling) {
 	n, err := w.in.Waiting()
 	w.ok(err)
 	w.equal("waiting", n, 1)
-	w.rule(func(cache.Case) cache.Ruling { return r })
-	n, err = w.in.Waiting()
-	w.ok(err)
-	w.equal("waiting after the ruling", n, 0)
+	w.rule(func(c cache.Case) cache.Ruling {
+		if c.Incoming.ID != i.ID {
+			return cache.Ruling{Verb: cache.Wait} // asked after
+		}
+		return r
+	})
+	w.ok(w.in.Cases(func(c cache.Case) bool {
+		if c.Incoming.ID == i.ID {
+			w.Errorf("%s waits after the ruling", i.ID)
+		}
+		return true
+	}))
 }
 
 func (w *world) reports() string {
@@ -599,4 +607,43 @@ func TestCircleWhoseHomeIsRemoved(t *testing.T) {
 	w.ruled(moved, cache.Ruling{Verb: cache.Undo, Report: "undone"})
 	w.equal("a", w.item("/b/a"), "a")
 	w.equal("differs", w.diff("/b")+w.diff("/b/a"), "place")
+}
+
+// What was moved into a folder that goes lives, and what is in it; what was moved out of it is asked for.
+func TestDroppedFolderTakesOnlyItsOwn(t *testing.T) {
+	w := newWorld(t, cache.Options{}, fItem, folder("g", root, "g"), file("x", "g", "x", "1"),
+		file("y", "f", "y", "1"), file("z", "f", "z", "1"))
+	w.mv("/g", "/f/g")
+	w.mv("/f/y", "/y")
+	w.receive(tombstone("f"))
+	w.rule(func(c cache.Case) cache.Ruling {
+		if c.Incoming.ID != "f" {
+			return cache.Ruling{Verb: cache.Wait}
+		}
+		return cache.Ruling{Verb: cache.Drop, Report: "revived"}
+	})
+	w.none("/f/z")
+	w.equal("moved in", w.item("/f/g")+" "+w.item("/f/g/x"), "g x")
+	w.equal("its folder", w.diff("/f"), "new")
+	var asked []graph.ItemID
+	w.ok(w.in.Cases(func(c cache.Case) bool {
+		asked = append(asked, c.Incoming.ID)
+		return true
+	}))
+	w.equal("asked for", fmt.Sprint(asked), "[y]")
+}
+
+// A deletion that stands follows its item to where somebody has moved it.
+func TestPendingDeletionFollowsItsItem(t *testing.T) {
+	g := file("g", "f", "g", "1")
+	w := newWorld(t, cache.Options{}, fItem, g)
+	w.rm("/f/g")
+	w.rm("/f")
+	moved := g
+	moved.Parent, moved.ETag = root, "g-2"
+	w.ruled(moved, cache.Ruling{Verb: cache.Ignore})
+	v, err := w.out.View()
+	w.ok(err)
+	w.equal("in the folder", len(v.Below["f"]), 0)
+	w.equal("tag", v.Gone["g"].Base.ETag, "g-2")
 }

@@ -53,7 +53,8 @@ type Case struct {
 type Verb uint8
 
 const (
-	// Ignore drops the incoming item: an echo, or nothing that concerns us.
+	// Ignore drops the incoming item: an echo, or nothing that concerns us. A pending deletion that
+	// stands takes its new place and tag over.
 	Ignore Verb = iota
 	// Wait leaves it in the inbox.
 	Wait

@@ -304,7 +304,7 @@ func (l *life) race(token, p string) {
 	l.raced[token] = nil
 	for _, i := range infos {
 		if i.Path != "/" && (key(i.Path) == key(p) || strings.HasPrefix(key(p), key(i.Path)+"/")) {
-			l.raced[token] = append(l.raced[token], i.ID)
+			l.raced[token] = append(l.raced[token], i)
 		}
 	}
 }
