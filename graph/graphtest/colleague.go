@@ -20,7 +20,7 @@ type Info struct {
 	ETag     string    `json:"etag"`
 	CTag     string    `json:"ctag,omitempty"`
 	Hash     string    `json:"hash,omitempty"`   // quickXorHash, base64
-	SHA256   string    `json:"sha256,omitempty"` // hexadecimal; set by Walk alone
+	SHA256   string    `json:"sha256,omitempty"` // hexadecimal; set by Walk alone, not for generated files over 80 MiB
 	ModTime  time.Time `json:"mtime"`            // fileSystemInfo
 	Versions int       `json:"versions,omitempty"`
 }
@@ -101,7 +101,8 @@ func (d *Drive) PutReader(path string, r io.Reader) (Info, error) {
 	return d.putBody(path, b, times{})
 }
 
-// PutSeeded writes a file whose bytes are generated whenever they are read: it costs nothing.
+// PutSeeded writes a file whose bytes are generated whenever they are read: it costs nothing. Those of
+// a file over 80 MiB repeat every 40 MiB, so that its hash is known at once.
 func (d *Drive) PutSeeded(path string, size int64, seed uint64) (Info, error) {
 	return d.putBody(path, &body{size: size, seed: seed, gen: true}, times{})
 }
