@@ -27,7 +27,8 @@ type View struct {
 	At    time.Time
 	// Dirty are the nodes that differ from their bases, oldest change first.
 	Dirty []Ino
-	// Nodes holds every dirty node, every folder above one, and every node named in Items.
+	// Nodes holds every dirty node, every folder above one or above its base place, and every node
+	// named in Items.
 	Nodes map[Ino]Node
 	// Gone are the pending deletions, by item, those already sent left out.
 	Gone map[graph.ItemID]Gone
@@ -301,6 +302,38 @@ type Pending struct {
 	Oldest    time.Time // oldest unsent change, zero if none
 	LocalOnly int       // nodes that are never sent
 	Deferred  []Deferred
+}
+
+// Touched returns when something that a flush would send was last changed, as far as is settled; zero if
+// there is nothing. It reads every node that is dirty.
+func (o *Outbox) Touched() (last time.Time, err error) {
+	err = o.s.view(func(x *tx) error {
+		later := func(t time.Time) {
+			if t.After(last) && !t.After(x.now) { // programs set times that are still to come
+				last = t
+			}
+		}
+		keys, err := x.keys(drivePrefix(rowDirty, o.drive), nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			n, err := x.node(inoOfKey(k))
+			if err != nil {
+				return err
+			}
+			later(n.Ctime)
+			later(n.Mtime)
+		}
+		return x.each(drivePrefix(rowGone, o.drive), nil, func(_, v []byte) (bool, error) {
+			g, err := decodeGone(v)
+			if err == nil && g.Sent.IsZero() {
+				later(g.At)
+			}
+			return true, err
+		})
+	})
+	return last, err
 }
 
 // Deferred is one change that could not be sent.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
 
@@ -484,6 +485,27 @@ func (t *Tree) Held(ino Ino) int {
 	t.s.mu.Lock()
 	defer t.s.mu.Unlock()
 	return t.s.held[ino]
+}
+
+// Readers lists the removed files of a drive that are held open and have bytes of an item: what
+// replaces the item takes these bytes away.
+func (t *Tree) Readers(d DriveNum, item graph.ItemID) (list []Node, err error) {
+	err = t.s.view(func(x *tx) error {
+		for _, ino := range x.heldInos() {
+			n, err := x.node(ino)
+			if errors.Is(err, ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if n.Drive == d && n.Removed && !n.Written && n.Base != nil && n.Base.Item == item {
+				list = append(list, n)
+			}
+		}
+		return nil
+	})
+	return list, err
 }
 
 // Event tells of a change that did not come through this door, for the kernel's caches.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"time"
 )
 
 // Clone copies the sealed bytes into a new file (0600), sharing them with it where the disk can. It
@@ -46,3 +47,44 @@ func (s *Snapshot) copyTo(f *os.File) error {
 	_, err := io.Copy(f, io.NewSectionReader(s, 0, s.size))
 	return noSpace(err)
 }
+
+// Frozen is a copy of a body that no writer reaches. It has no name, and is gone with its Close.
+type Frozen struct {
+	f     *os.File
+	size  int64
+	mtime time.Time
+}
+
+// Freeze makes a copy of the sealed bytes to be read while writers go on. Errors are those of Clone.
+func (s *Snapshot) Freeze() (*Frozen, error) {
+	path := s.b.store.path(s.b.ino) + frozenSuffix
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err // left by a crash
+	}
+	if err := s.Clone(path); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err = errors.Join(err, os.Remove(path)); err != nil {
+		return nil, err
+	}
+	return &Frozen{f: f, size: s.size, mtime: s.mtime}, nil
+}
+
+// frozenSuffix ends the name that a frozen copy has for a moment.
+const frozenSuffix = ".frozen"
+
+// ReadAt reads like io.ReaderAt.
+func (z *Frozen) ReadAt(p []byte, off int64) (int, error) { return z.f.ReadAt(p, off) }
+
+// Size returns the size in bytes.
+func (z *Frozen) Size() int64 { return z.size }
+
+// ModTime returns the modification time that the body had.
+func (z *Frozen) ModTime() time.Time { return z.mtime }
+
+// Broken is never closed.
+func (z *Frozen) Broken() <-chan struct{} { return nil }
+
+// Close ends the copy.
+func (z *Frozen) Close() error { return z.f.Close() }
