@@ -21,7 +21,8 @@ const (
 )
 
 // Content opens n bytes from off. The bytes are of version v: it is compared when the address is
-// fetched, the storage host's tag with every further piece, and the hash where all is read.
+// fetched, the storage host's tag with every further piece, and the hash where all is read. A long range comes by
+// several connections at once.
 func (d *Drive) Content(ctx context.Context, id graph.ItemID, v graph.Version, off, n int64) (io.ReadCloser, error) {
 	if n <= 0 || off < 0 {
 		return nil, &graph.Error{Op: "read", Item: string(id), Kind: graph.Invalid, Message: fmt.Sprintf("no such range: %d bytes from %d", n, off)}
@@ -29,6 +30,9 @@ func (d *Drive) Content(ctx context.Context, id graph.ItemID, v graph.Version, o
 	r := &download{ctx: ctx, d: d, id: id, version: v, pos: off, end: off + n}
 	if off == 0 && n == v.Size && v.Hash != "" {
 		r.sum = graph.NewQuickXor()
+	}
+	if n >= wideMin {
+		return newWide(r)
 	}
 	if err := r.open(); err != nil {
 		return nil, err
