@@ -31,6 +31,9 @@ func (f *FS) attr(n cache.Node, b *body) Attr {
 	if unowned(n) {
 		a.UID, a.GID, a.Mode = f.o.UID, f.o.GID, f.defaultMode(n)
 	}
+	if d := f.drives[n.Drive]; d != nil && d.ReadOnly {
+		a.Mode &^= 0o222 // so that access(2) says what a write would meet
+	}
 	if n.Dir {
 		a.Nlink, a.Size = 2, 4096
 	}
@@ -74,18 +77,18 @@ func (f *FS) defaultMode(n cache.Node) uint32 {
 	return n.Mode & 0o7777
 }
 
-// blocks counts a file that is here whole by its size, so that the count does not depend on how
-// the disk stores it, and one that is not by one block: programs take 0 for a hole and copy zeros.
+// blocks tells how much of a file is here. It is never 0 for one that is not empty: programs take
+// that for a hole and copy zeros.
 func (f *FS) blocks(n cache.Node, size int64, b *body) int64 {
 	switch {
 	case n.Dir:
 		return 8
 	case size == 0:
 		return 0
-	case n.Written, b != nil && b.file.Complete():
-		return (size + 511) / 512
+	case b != nil:
+		return max(1, b.file.Blocks())
 	}
-	return 1
+	return max(1, f.bytes.Blocks(uint64(n.Ino)))
 }
 
 func (f *FS) virtualAttr() Attr {
@@ -122,6 +125,32 @@ type Change struct {
 	UID, GID *uint32
 	Atime    *time.Time
 	Mtime    *time.Time
+	// Unprivileged says that Size is changed by somebody who may not keep setuid and setgid bits.
+	Unprivileged bool
+}
+
+// unprivileged is a mode without the bits that give rights to who runs a file. A setgid bit without
+// execution by the group means something else, and stays.
+func unprivileged(mode uint32) uint32 {
+	mode &^= syscall.S_ISUID
+	if mode&0o010 != 0 {
+		mode &^= syscall.S_ISGID
+	}
+	return mode
+}
+
+// DropPrivileges takes the setuid and setgid bits off a file that somebody else writes to.
+func (h *Handle) DropPrivileges() error {
+	n, err := h.fs.tree.Get(h.b.ino)
+	if err != nil {
+		return stale(err)
+	}
+	mode := unprivileged(n.Mode)
+	if mode == n.Mode {
+		return nil
+	}
+	_, err = h.fs.tree.SetAttr(h.b.ino, cache.Attr{Mode: &mode})
+	return stale(err)
 }
 
 // SetAttr changes attributes. A size needs the bytes that stay, and may wait for the remote.
@@ -157,6 +186,11 @@ func (f *FS) SetAttr(ctx context.Context, ino cache.Ino, c Change) (Attr, error)
 	if c.Size != nil {
 		if err := f.resize(ctx, b, *c.Size); err != nil {
 			return Attr{}, err
+		}
+	}
+	if (c.Unprivileged || c.UID != nil || c.GID != nil) && c.Mode == nil && !n.Dir {
+		if mode := unprivileged(n.Mode); mode != n.Mode {
+			c.Mode = &mode
 		}
 	}
 	ta := cache.Attr{Mode: c.Mode, UID: c.UID, GID: c.GID, Atime: c.Atime, Mtime: c.Mtime}

@@ -36,6 +36,7 @@ type body struct {
 	writers atomic.Int32 // handles open for writing
 	wrote   atomic.Int64 // unix nanoseconds of the last write, 0 for none
 	dirty   atomic.Bool  // size and time are not recorded in the tree yet
+	fetched atomic.Bool  // bytes were asked for, so that the file takes more room than was told
 }
 
 func (b *body) lastWrite() time.Time {
@@ -118,6 +119,9 @@ func (f *FS) release(b *body) {
 			f.log.Error("a body could not be closed", "ino", b.ino, "err", err)
 		}
 		f.tree.Unhold(b.ino)
+		if b.fetched.Load() {
+			f.tell(cache.Event{Ino: b.ino})
+		}
 	}
 }
 
@@ -234,8 +238,20 @@ func (f *FS) tag(b *body) content.Tag {
 // chunk is how much is fetched in one wait by who needs a file whole.
 const chunk = 16 << 20
 
-// hydrate fetches what is missing of n bytes from off.
+// hydrate fetches what is missing of n bytes from off. It gives up when no byte came for the time of
+// one wait: a slow line is none that is dead.
 func (f *FS) hydrate(ctx context.Context, b *body, off, n int64) error {
+	for {
+		here := b.file.Here()
+		err := f.fetch(ctx, b, off, n)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || b.file.Here() <= here {
+			return err
+		}
+	}
+}
+
+// fetch waits once for missing bytes.
+func (f *FS) fetch(ctx context.Context, b *body, off, n int64) error {
 	item, version := b.item, b.version
 	// A rename on the remote changes the eTag of the same bytes: ask for them by the fresh one.
 	if node, err := f.tree.Get(b.ino); err == nil && node.Base != nil && node.Base.Version().Same(version) {
@@ -251,6 +267,7 @@ func (f *FS) hydrate(ctx context.Context, b *body, off, n int64) error {
 	}
 	defer done()
 
+	b.fetched.Store(true)
 	err = b.file.Hydrate(ctx, sourceOf(remote, item, version), off, n)
 	if k := graph.KindOf(err); (k == graph.Changed || k == graph.NotExist) && f.o.WantRefresh != nil {
 		f.o.WantRefresh(b.drive.Info.Num)
@@ -258,7 +275,6 @@ func (f *FS) hydrate(ctx context.Context, b *body, off, n int64) error {
 	if err != nil && f.isStopped() {
 		return errStopped
 	}
-
 	return err
 }
 
@@ -344,6 +360,9 @@ func (f *FS) resize(ctx context.Context, b *body, size int64) error {
 func (f *FS) truncate(ctx context.Context, b *body, size int64) error {
 	if size > MaxFile {
 		return syscall.EFBIG
+	}
+	if err := f.room(b, size); err != nil {
+		return err
 	}
 	act := func() error { return b.file.Truncate(size) }
 	if size != 0 {

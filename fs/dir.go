@@ -32,6 +32,9 @@ func (f *FS) Lookup(ctx context.Context, parent cache.Ino, name string) (Attr, e
 	n, err := f.lookup(ctx, parent, name)
 	if err != nil {
 		if errors.Is(err, cache.ErrNotExist) {
+			if len(name) > maxName {
+				return Attr{}, cache.ErrNameTooLong
+			}
 			if _, _, gone := f.get(parent); gone != nil {
 				return Attr{}, gone
 			}
@@ -40,6 +43,10 @@ func (f *FS) Lookup(ctx context.Context, parent cache.Ino, name string) (Attr, e
 	}
 	return f.describe(n, before), nil
 }
+
+// maxName is the longest name that can be given here, in bytes. What the remote holds under a longer
+// one, of characters that take several bytes, is found all the same.
+const maxName = 255
 
 // describe returns the attributes of a node that was read from the tree after records had the value
 // before. If its last handle went meanwhile, the row was read too early and is read again.
@@ -156,6 +163,9 @@ func (f *FS) Mkdir(ctx context.Context, parent cache.Ino, name string, mode uint
 
 // make creates a node. Below a folder with the setgid bit it gets the folder's group, as Linux does.
 func (f *FS) make(ctx context.Context, parent cache.Ino, name string, c cache.New) (cache.Node, error) {
+	if len(name) > maxName {
+		return cache.Node{}, cache.ErrNameTooLong
+	}
 	p, _, err := f.folder(parent, true)
 	if err != nil {
 		return cache.Node{}, err
@@ -211,6 +221,9 @@ func (f *FS) child(parent cache.Ino, name string) cache.Ino {
 // Rename moves oldName to newName, replacing what is there. Bytes of a file that replaces another
 // are on the disk before its name is: a crash leaves the old file or the new one.
 func (f *FS) Rename(ctx context.Context, oldParent cache.Ino, oldName string, newParent cache.Ino, newName string, flags cache.RenameFlags) error {
+	if len(newName) > maxName && newName != oldName {
+		return cache.ErrNameTooLong
+	}
 	from, _, err := f.folder(oldParent, true)
 	if err != nil {
 		return err

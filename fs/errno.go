@@ -32,6 +32,8 @@ var errnos = []struct {
 	{cache.ErrName, syscall.EINVAL},
 	{cache.ErrNameTooLong, syscall.ENAMETOOLONG},
 	{cache.ErrPathTooLong, syscall.ENAMETOOLONG},
+	{cache.ErrNoXattr, errnoNoXattr},
+	{cache.ErrXattrTooBig, syscall.E2BIG},
 	{cache.ErrRoot, syscall.EBUSY},
 	{cache.ErrNoSpace, syscall.ENOSPC},
 	{cache.ErrUnlisted, syscall.EIO},

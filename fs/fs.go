@@ -13,6 +13,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -50,6 +51,8 @@ type Drive struct {
 	// Space returns the quota as last seen and the bytes that are waiting to be sent. It must not
 	// wait for the network. Nil means the quota in Info and nothing waiting.
 	Space func() (quota graph.Quota, pending int64)
+
+	room *room // made by New
 }
 
 // Options of a file system.
@@ -72,7 +75,7 @@ type Options struct {
 	// must not block.
 	WantRefresh func(cache.DriveNum)
 
-	Timeout     time.Duration    // for one wait for the remote; default 60 s
+	Timeout     time.Duration    // for one wait for the remote; without a byte; default 30 s
 	SettleEvery time.Duration    // how often size and time of files being written are recorded; default 5 s
 	Now         func() time.Time // default time.Now
 	Logger      *slog.Logger     // default discards
@@ -98,6 +101,9 @@ type FS struct {
 	dirty   map[*body]struct{}           // guarded by mu: bodies whose size and time are not recorded
 	timer   *time.Timer                  // guarded by mu: runs settleAll; nil while nothing is dirty
 
+	watching sync.RWMutex // held while watchers are told, who do not block
+	watchers []*watcher   // guarded by watching
+
 	records atomic.Uint64 // how often size and time of a body have been recorded
 
 	owned sync.WaitGroup // goroutines of this file system
@@ -117,7 +123,7 @@ func New(o Options) (*FS, error) {
 		o.DirMode = 0o755
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 60 * time.Second
+		o.Timeout = 30 * time.Second
 	}
 	if o.SettleEvery == 0 {
 		o.SettleEvery = 5 * time.Second
@@ -138,6 +144,7 @@ func New(o Options) (*FS, error) {
 	}
 	for i := range o.Drives {
 		d := &o.Drives[i]
+		d.room = &room{}
 		f.drives[d.Info.Num] = d
 		f.order = append(f.order, d)
 	}
@@ -254,7 +261,28 @@ func (f *FS) folder(ino cache.Ino, change bool) (cache.Node, *Drive, error) {
 // of this file system, for the kernel's caches. fn must not block, and is not called any more when
 // cancel has returned.
 func (f *FS) Watch(fn func(cache.Event)) (cancel func()) {
-	return f.tree.Watch(func(e cache.Event) { fn(f.Outer(e)) })
+	w := &watcher{fn: fn}
+	f.watching.Lock()
+	f.watchers = append(f.watchers, w)
+	f.watching.Unlock()
+	end := f.tree.Watch(func(e cache.Event) { fn(f.Outer(e)) })
+	return func() {
+		f.watching.Lock()
+		f.watchers = slices.DeleteFunc(f.watchers, func(o *watcher) bool { return o == w })
+		f.watching.Unlock()
+		end()
+	}
+}
+
+type watcher struct{ fn func(cache.Event) }
+
+// tell reports something that a file system does by itself: the blocks of a file that was fetched.
+func (f *FS) tell(e cache.Event) {
+	f.watching.RLock()
+	defer f.watching.RUnlock()
+	for _, w := range f.watchers {
+		w.fn(f.Outer(e))
+	}
 }
 
 // Outer is an event of the tree in the numbering of this file system.

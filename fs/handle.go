@@ -142,8 +142,12 @@ func (h *Handle) WriteAt(ctx context.Context, p []byte, off int64) (int, error) 
 	if !h.writes() {
 		return 0, syscall.EBADF
 	}
-	if h.b.file.Size()+int64(len(p)) > MaxFile {
+	size := h.b.file.Size() + int64(len(p))
+	if size > MaxFile {
 		return 0, syscall.EFBIG
+	}
+	if err := h.fs.room(h.b, size); err != nil {
+		return 0, err
 	}
 	err := h.fs.modify(ctx, h.b, func() error {
 		_, err := h.b.file.Append(p)
@@ -165,6 +169,9 @@ func (h *Handle) WriteCached(ctx context.Context, p []byte, off int64) (n int, e
 		return 0, syscall.EINVAL
 	case off+int64(len(p)) > MaxFile:
 		return 0, syscall.EFBIG
+	}
+	if err := h.fs.room(h.b, off+int64(len(p))); err != nil {
+		return 0, err
 	}
 	err = h.fs.modify(ctx, h.b, func() (err error) {
 		n, err = h.b.file.WriteAt(p, off)
@@ -219,6 +226,10 @@ func (h *Handle) Fd() (fd uintptr, ok bool) {
 	}
 	return h.b.file.Fd(), true
 }
+
+// MayBeMapped reports whether programs may have written to the file through memory maps, of which
+// nothing is known here before the kernel writes them back.
+func (h *Handle) MayBeMapped() bool { return h.b.writers.Load() > 0 && h.b.file.Complete() }
 
 // Writing reports whether some handle has the file open for writing.
 func (f *FS) Writing(ino cache.Ino) bool {

@@ -55,7 +55,7 @@ func (f *FS) record(b *body) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, err := f.tree.Settle(b.ino, b.file.Size(), b.file.ModTime())
+	_, err := f.tree.Wrote(b.ino, b.file.Size(), b.file.ModTime(), b.lastWrite())
 	f.records.Add(1)
 	if errors.Is(err, cache.ErrNotExist) {
 		return nil

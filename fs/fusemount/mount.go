@@ -67,7 +67,7 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 	}
 	m := &Mount{o: o, point: point, done: make(chan struct{})}
 	m.raw = newRaw(o)
-	m.server, err = fuse.NewServer(m.raw, point, options(o))
+	m.server, err = fuse.NewServer(m.raw, point, m.options(o))
 	if err != nil {
 		// go-fuse can fail after the kernel has mounted. That there is nothing to detach is no news.
 		if on, _ := mounted(point); on {
@@ -95,10 +95,9 @@ func (m *Mount) serve() {
 	close(m.done)
 }
 
-// options are what go-fuse is told. The kernel checks permissions by mode and owner; extended
-// attributes are refused once and not asked for again; there is no write-back cache, with which the
-// kernel would not believe a size or time that the remote changed.
-func options(o Options) *fuse.MountOptions {
+// options are what go-fuse is told. The kernel checks permissions by mode and owner; there is no
+// write-back cache, with which the kernel would not believe a size or time that the remote changed.
+func (m *Mount) options(o Options) *fuse.MountOptions {
 	opts := []string{"default_permissions", "nosuid", "nodev"}
 	if o.FS.ReadOnly() {
 		opts = append(opts, "ro")
@@ -111,7 +110,7 @@ func options(o Options) *fuse.MountOptions {
 		MaxWrite:                 256 << 10,
 		MaxBackground:            64,
 		DirectMount:              os.Geteuid() == 0,
-		DisableXAttrs:            true,
+		PanicHandler:             m.raw.panicked,
 		ExplicitDataCacheControl: true,
 		ExtraCapabilities:        capabilities,
 		Logger:                   log.New(io.Discard, "", 0),

@@ -15,8 +15,9 @@ import (
 )
 
 // capabilities are asked for beyond go-fuse's own choice: folders need no OPENDIR, after which the
-// kernel keeps what it has read of them; O_TRUNC comes with OPEN.
-const capabilities = fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_ATOMIC_O_TRUNC
+// kernel keeps what it has read of them; O_TRUNC comes with OPEN; setuid and setgid bits go here when a
+// file is written, so that the kernel does not ask for security.capability before every write.
+const capabilities = fuse.CAP_NO_OPENDIR_SUPPORT | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_HANDLE_KILLPRIV_V2
 
 const noOpenDir = fuse.CAP_NO_OPENDIR_SUPPORT
 
@@ -112,3 +113,17 @@ func advice() string {
 	}
 	return ""
 }
+
+// Flags of renameat2(2).
+const (
+	renameNoReplace = unix.RENAME_NOREPLACE
+	renameExchange  = unix.RENAME_EXCHANGE
+)
+
+// Flags of setxattr(2).
+const (
+	xattrCreate  = unix.XATTR_CREATE
+	xattrReplace = unix.XATTR_REPLACE
+)
+
+func position(*fuse.SetXAttrIn) uint32 { return 0 }

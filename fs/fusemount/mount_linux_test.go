@@ -350,7 +350,7 @@ func TestWhatTheKernelDoesByItself(t *testing.T) {
 		{"fifo", syscall.Mkfifo(filepath.Join(root, "p"), 0o644), syscall.EPERM},
 		{"mknod of a file", syscall.Mknod(filepath.Join(root, "f"), syscall.S_IFREG|0o644, 0), nil},
 		{"link", os.Link(filepath.Join(root, "f"), filepath.Join(root, "g")), syscall.EPERM},
-		{"setxattr", unix.Setxattr(filepath.Join(root, "f"), "user.x", []byte("y"), 0), syscall.ENOTSUP},
+		{"an attribute of the system", unix.Setxattr(filepath.Join(root, "f"), "security.x", []byte("y"), 0), syscall.ENOTSUP},
 	} {
 		if !errors.Is(call.err, call.want) {
 			t.Errorf("%s: %v, want %v", call.name, call.err, call.want)

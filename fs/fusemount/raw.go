@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"syscall"
 	"time"
@@ -76,7 +77,13 @@ func (r *raw) status(op string, ino uint64, err error) fuse.Status {
 	return fuse.Status(e)
 }
 
-func (r *raw) put(h *fs.Handle) uint64 {
+// panicked answers for a request that panicked: one EIO, and a line in the log that says where.
+func (r *raw) panicked(what any) fuse.Status {
+	r.log.Error("a request panicked: please report this", "panic", what, "stack", string(debug.Stack()))
+	return fuse.EIO
+}
+
+func (r *raw) enter(h *fs.Handle) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last++
@@ -164,6 +171,7 @@ func (r *raw) SetAttr(cancel <-chan struct{}, in *fuse.SetAttrIn, out *fuse.Attr
 	if v, ok := in.GetMTime(); ok {
 		c.Mtime = &v
 	}
+	c.Unprivileged = in.Valid&fuse.FATTR_KILL_SUIDGID != 0
 	if v, ok := in.GetSize(); ok {
 		size := int64(v)
 		c.Size = &size
@@ -219,12 +227,6 @@ func (r *raw) Rmdir(cancel <-chan struct{}, h *fuse.InHeader, name string) fuse.
 	return r.status("rmdir", h.NodeId, r.fs.Rmdir(ctx(cancel), cache.Ino(h.NodeId), name))
 }
 
-// Flags of renameat2(2).
-const (
-	renameNoReplace = 1 << 0
-	renameExchange  = 1 << 1
-)
-
 func (r *raw) Rename(cancel <-chan struct{}, in *fuse.RenameIn, oldName, newName string) fuse.Status {
 	var flags cache.RenameFlags
 	switch in.Flags {
@@ -245,10 +247,15 @@ const openFlags = fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH
 
 func (r *raw) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) fuse.Status {
 	h, err := r.fs.Open(ctx(cancel), cache.Ino(in.NodeId), int(in.Flags))
+	if err == nil && in.Mode&fuse.OPEN_KILL_SUIDGID != 0 {
+		if err = h.DropPrivileges(); err != nil {
+			h.Release()
+		}
+	}
 	if err != nil {
 		return r.status("open", in.NodeId, err)
 	}
-	out.Fh, out.OpenFlags = r.put(h), openFlags
+	out.Fh, out.OpenFlags = r.enter(h), openFlags
 	return fuse.OK
 }
 
@@ -258,7 +265,7 @@ func (r *raw) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, out
 		return r.status("create", in.NodeId, err)
 	}
 	r.entry(&out.EntryOut, a)
-	out.Fh, out.OpenFlags = r.put(h), openFlags
+	out.Fh, out.OpenFlags = r.enter(h), openFlags
 	return fuse.OK
 }
 
@@ -285,6 +292,11 @@ func (r *raw) Write(cancel <-chan struct{}, in *fuse.WriteIn, data []byte) (uint
 	write := h.WriteAt
 	if in.WriteFlags&fuse.WRITE_CACHE != 0 {
 		write = h.WriteCached
+	}
+	if in.WriteFlags&fuse.WRITE_KILL_SUIDGID != 0 {
+		if err := h.DropPrivileges(); err != nil {
+			return 0, r.status("write", in.NodeId, err)
+		}
 	}
 	n, err := write(ctx(cancel), data, int64(in.Offset))
 	if err != nil {

@@ -1,5 +1,3 @@
-//go:build !linux
-
 package fusemount
 
 import (
@@ -10,12 +8,22 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
-// The kernel extension of macOS knows none of the capabilities asked for on Linux.
+// The kernel extension of macOS knows none of the capabilities asked for on Linux. go-fuse asks for
+// swapping by itself.
 const (
-	capabilities = 0
+	capabilities = fuse.CAP_RENAME_EXCL
 	noOpenDir    = 0
+)
+
+// Flags of renamex_np(2), which the kernel extension hands over as they are.
+const (
+	renameNoReplace = unix.RENAME_EXCL
+	renameExchange  = unix.RENAME_SWAP
 )
 
 // detach unmounts; with lazy, by force: macOS has no other way to get rid of a busy mount.
@@ -54,3 +62,11 @@ func advice() string {
 	}
 	return ""
 }
+
+// Flags of setxattr(2).
+const (
+	xattrCreate  = unix.XATTR_CREATE
+	xattrReplace = unix.XATTR_REPLACE
+)
+
+func position(in *fuse.SetXAttrIn) uint32 { return in.Position }

@@ -1,0 +1,39 @@
+package fs
+
+import (
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// roomTrust is how long what is left of a drive is believed without asking again.
+const roomTrust = time.Second
+
+// room keeps what is left of a drive. Bytes that are written are taken off what was counted last,
+// so that most writes count nothing.
+type room struct {
+	left  atomic.Int64
+	until atomic.Int64 // when the count grows old, in Unix nanoseconds; 0 if it was never made
+}
+
+// room takes what a file that becomes size bytes long needs more than it has. EDQUOT if the drive
+// would not take it: the program is told while it writes, not the person when it is sent.
+func (f *FS) room(b *body, size int64) error {
+	more := size - b.file.Size()
+	if more <= 0 {
+		return nil
+	}
+	d := b.drive
+	now := f.now().UnixNano()
+	if now < d.room.until.Load() && d.room.left.Add(-more) >= 0 {
+		return nil
+	}
+	left := d.space().Free
+	d.room.left.Store(left)
+	d.room.until.Store(now + int64(roomTrust))
+	if left < more {
+		return syscall.EDQUOT
+	}
+	d.room.left.Add(-more)
+	return nil
+}
