@@ -22,18 +22,37 @@
 // [Server.Switch] makes the oddities that the field knows as Q1 to Q33 ([Catalogue]),
 // [Server.Counts] says what was asked, [Server.Violations] what was asked wrongly.
 //
+// # Sign-in and change notice
+//
+// Apps prove themselves by secret, certificate ([Server.AddCertificate]), federated token
+// ([Server.AddFederation]) or managed identity; people by device code or browser. [Server.Challenge]
+// asks for claims; a [Fault] with a number AADSTS refuses a sign-in. Changes are called out over
+// socket.io and to webhook subscriptions.
+//
+// # Other people's clients
+//
+// [Server.ListenProxy] leads Microsoft's own names here, so that clients which know no other Graph run
+// unchanged. rclone and Microsoft's JavaScript SDK do in the tests of this package: .ci/interop.
+//
 // # Admin endpoint
 //
-// The same is offered to shell scripts under /_emulator/ at the Graph and the login host, in JSON.
+// The same is offered to scripts under /_emulator/ at the Graph and the login host, in JSON.
 // DRIVE is an id, a sign-in name, "site-path#Library", a library title, or empty for the first
 // person's OneDrive.
 //
-//	GET    counts                              what was asked: {"kinds":{…},"reads","writes","bytes_up","bytes_down"}
+// What was asked, and what there is:
+//
+//	GET    counts                              {"kinds":{…},"reads","writes","bytes_up","bytes_down","units","events"}
+//	GET    log?after=N                         the last requests: [{"n","kind","method","path","status","units",…},…]
 //	GET    violations                          {"violations":[…],"open_sessions":n}
+//	POST   reset                               counters and violations
 //	GET    env                                 the variables to export, ["NAME=value",…]
 //	GET    drives                              [{"id","type","title","web_path"},…]
 //	GET    tree?drive=DRIVE                    [{"path","size","sha256","id","etag",…},…]
 //	GET    stat?drive=DRIVE&path=P             one item
+//
+// A colleague in a drive:
+//
 //	PUT    file?drive=DRIVE&path=P             write the request's body there
 //	DELETE file?drive=DRIVE&path=P             delete what is there
 //	POST   mkdir?drive=DRIVE&path=P
@@ -41,24 +60,38 @@
 //	POST   restore?drive=DRIVE&id=ID           out of the recycle bin
 //	POST   touch?drive=DRIVE&path=P&mtime=RFC3339
 //	POST   lock?drive=DRIVE&path=P&form=0|1|2|-1    writes answer 423; -1 unlocks
+//	POST   checkout?drive=DRIVE&path=P         and checkin
+//	POST   protect?drive=DRIVE&path=P&on=true|false  a folder takes no writes
+//	POST   rules?drive=DRIVE                   body: Rules of a library
 //	POST   share?drive=DRIVE&path=P&user=UPN&role=read|write
+//	POST   grant?drive=DRIVE&path=P            body: a Grant
+//	POST   revoke-grants?drive=DRIVE&path=P
+//	POST   infect?drive=DRIVE&path=P           malware
+//	POST   package?drive=DRIVE&path=P          a OneNote notebook
 //	POST   quota?drive=DRIVE&total=BYTES
 //	POST   sample?drive=DRIVE
 //	POST   generate?drive=DRIVE&n=N
-//	POST   forget-feed?drive=DRIVE&code=C      tokens given so far answer 410
-//	POST   fault                               body: a Fault or a list of them
-//	DELETE fault                               forget all faults
-//	POST   quirks                              body: the Quirks in force from now on
+//	POST   follow?user=UPN&site=sites/NAME
+//
+// Trouble:
+//
 //	GET    catalogue                           every oddity by number and name
 //	GET    quirk                               those that are on: [{"name","chance","times","for"},…]
 //	POST   quirk                               body: a Quirk or a list of them, to switch on
 //	DELETE quirk?name=Q7&name=…                switch off; without names all of them
-//	POST   protect?drive=DRIVE&path=P&on=true|false  a folder takes no writes
-//	POST   offline?on=true|false               every connection breaks
-//	POST   token-life?for=10s
+//	POST   quirks                              body: the Quirks in force from now on
+//	POST   fault                               body: a Fault or a list of them
+//	DELETE fault                               forget all faults
+//	POST   forget-feed?drive=DRIVE&code=C      tokens given so far answer 410
 //	POST   feed-lag?for=30s
+//	POST   shuffle-feed?on=true|false
 //	POST   office-rewrite?for=2s
+//	POST   offline?on=true|false               every connection breaks
+//	POST   latency?for=200ms                   every answer waits
+//	POST   bandwidth?bytes=N                   a second, either way; 0 is no limit
+//	POST   drop-sockets                        notification connections break
+//	POST   token-life?for=10s
 //	POST   revoke?refresh=true|false           tokens given so far are worthless
+//	POST   challenge                           body: claims; tokens given so far answer 401 with them
 //	POST   approve?code=USERCODE&user=UPN      sign a device code in; approve?auto=true: all of them
-//	POST   reset                               counters and violations
 package graphtest
