@@ -9,13 +9,15 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/refresh"
-	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 )
 
 // rounds is how often a flush plans again after it met somebody else's change.
 const rounds = 3
+
+// staleAfter is the least time without a look at the service after which the tree counts as stale.
+const staleAfter = time.Hour
 
 // keeper runs the cycles of one drive.
 type keeper struct {
@@ -25,6 +27,8 @@ type keeper struct {
 	reports   *cache.Reports
 	refresher *refresh.Refresher
 	pusher    *push.Pusher
+	note      *note
+	notices   atomic.Bool // the service tells of changes by itself just now
 
 	turn   chan struct{} // holds one token: whoever has it runs a cycle
 	bell   chan struct{} // wakes the loop
@@ -34,13 +38,15 @@ type keeper struct {
 	state       State
 	progress    *Progress
 	lastRefresh time.Time
+	met         bool // reached since the engine was made
 	err         error
 	errAt       time.Time
+	told        map[NoticeKind]bool // what was announced and has not ended
 }
 
-func newKeeper(d Drive, o Options) *keeper {
+func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 	k := &keeper{
-		o: o, d: d, state: Idle,
+		o: o, d: d, state: Idle, note: n, lastRefresh: n.reached(d.Num), told: map[NoticeKind]bool{},
 		outbox: o.Store.Outbox(d.Num), reports: o.Store.Reports(d.Num),
 		turn: make(chan struct{}, 1), bell: make(chan struct{}, 1),
 	}
@@ -49,9 +55,12 @@ func newKeeper(d Drive, o Options) *keeper {
 		Store: o.Store, Drive: d.Num, Service: d.Service, FollowOnly: d.ReadOnly,
 		Logger: o.Logger, Now: o.Now,
 	})
+	info, err := o.Store.Drive(d.Num)
+	library := err == nil && info.Drive.Type == "documentLibrary"
 	k.pusher = push.New(push.Options{
 		Outbox: k.outbox, Nodes: o.Store.Tree(), Content: o.Store.Content(), Service: d.Service,
 		Writeback: o.Writeback, Logger: o.Logger, Now: o.Now, Parallel: o.Parallel,
+		Drive: d.Num, Library: library, Throttle: throttle, Overtaken: k.rescue,
 	})
 	return k
 }
@@ -81,6 +90,7 @@ func (k *keeper) begin(ctx context.Context, s State) (end func(error), err error
 		}
 		k.mu.Unlock()
 		k.turn <- struct{}{}
+		k.judge(err)
 	}, nil
 }
 
@@ -107,194 +117,23 @@ func (k *keeper) receive(ctx context.Context) (refresh.Result, error) {
 	}
 	r, err := k.refresher.Run(ctx)
 	if err == nil {
+		now := k.o.Now().Round(0)
 		k.mu.Lock()
-		k.lastRefresh = k.o.Now()
+		k.lastRefresh, k.met = now, true
 		k.mu.Unlock()
+		k.note.reach(k.d.Num, now)
+	}
+	if r.Conflicts > 0 {
+		k.tell(NoticeConflict, "something was changed here and on the server; `duskfs conflicts` shows it")
 	}
 	return r, err
-}
-
-// flush is one cycle that sends what is pending.
-func (k *keeper) flush(ctx context.Context, j job, progress func(Progress)) (DriveResult, error) {
-	f := &flight{
-		keeper: k, job: j, tell: progress,
-		res:     DriveResult{Drive: k.d.Num, Name: k.d.Name},
-		receipt: cache.Receipt{Started: k.o.Now()},
-	}
-	end, err := k.begin(ctx, Flushing)
-	if err == nil {
-		err = f.run(ctx)
-		err = errors.Join(err, f.close(err))
-		f.phase("done")
-		end(err)
-	}
-	if err != nil {
-		f.res.Error, f.res.Kind = err.Error(), graph.KindOf(err)
-	}
-	return f.res, err
-}
-
-// flight is a flush under way.
-type flight struct {
-	*keeper
-	job
-	tell    func(Progress)
-	now     Progress
-	res     DriveResult
-	receipt cache.Receipt
-}
-
-func (f *flight) phase(name string) {
-	f.now.Phase = name
-	f.show(f.now)
-}
-
-func (f *flight) show(p Progress) {
-	p.Drive, p.Name = f.d.Num, f.d.Name
-	f.now = p
-	shown := p
-	f.mu.Lock()
-	f.keeper.progress = &shown
-	f.mu.Unlock()
-	f.tell(p)
-}
-
-// run does the rounds.
-func (f *flight) run(ctx context.Context) error {
-	for round := 1; ; round++ {
-		f.phase("refresh")
-		r, err := f.receive(ctx)
-		f.res.Conflicts += r.Conflicts
-		if err != nil {
-			return err
-		}
-		f.phase("plan")
-		todo, err := f.plan(round)
-		if err != nil {
-			return err
-		}
-		f.res.Guarded = deletions(todo.Guarded)
-		if f.DryRun {
-			s := todo.Summary()
-			f.res.Plan = &s
-			return nil
-		}
-		if len(todo.Steps) == 0 {
-			return nil
-		}
-		done, err := f.pusher.Run(ctx, todo, push.Request{Last: round == rounds, Progress: func(p push.Progress) {
-			f.show(Progress{
-				Phase: "send", Steps: p.Steps, Done: p.Done, Bytes: p.Bytes, Sent: p.Sent,
-				Op: string(p.Step.Op), Path: p.Step.Path,
-			})
-		}})
-		final := err != nil || !done.Again || round == rounds
-		f.count(done, final)
-		if final {
-			return err
-		}
-	}
-}
-
-// plan makes the plan of a round. What was deferred in this flush is not tried again in its later
-// rounds.
-func (f *flight) plan(round int) (plan.Plan, error) {
-	info, err := f.o.Store.Drive(f.d.Num)
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	v, err := f.outbox.View()
-	if err != nil {
-		return plan.Plan{}, err
-	}
-	o := plan.Options{Guard: f.o.Guard, AllowDeletes: f.AllowDeletes, Paths: f.paths, Partial: !info.Enumerated}
-	if f.Scheduled || round > 1 {
-		o.Due = f.receipt.Started
-	}
-	return plan.Make(v, o), nil
-}
-
-// deletions counts the items that steps delete.
-func deletions(steps []plan.Step) int {
-	n := 0
-	for _, s := range steps {
-		n += 1 + len(s.Known)
-	}
-	return n
-}
-
-// count enters a round into result and receipt. What a round left for the next one is not counted.
-func (f *flight) count(done push.Result, final bool) {
-	for _, d := range done.Steps {
-		if !final && d.Outcome != push.Sent && d.Outcome != push.Unchanged && d.Outcome != push.Deferred {
-			continue
-		}
-		switch d.Outcome {
-		case push.Sent:
-			f.res.Sent++
-			f.res.Bytes += d.Bytes
-		case push.Deferred, push.Skipped:
-			f.res.Deferred++
-		case push.Busy:
-			f.res.Busy++
-		case push.Conflict:
-			f.res.Conflicts++
-		}
-		f.receipt.Steps = append(f.receipt.Steps, cache.ReceiptStep{
-			Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: string(d.Item),
-			Bytes: d.Bytes, Outcome: string(d.Outcome), Reason: d.Reason,
-		})
-	}
-}
-
-// maxSteps is how many steps a receipt lists. It is one row of the store.
-const maxSteps = 1000
-
-// brief shortens a list of steps: what was not simply sent is what people look for.
-func brief(steps []cache.ReceiptStep) []cache.ReceiptStep {
-	drop := len(steps) - maxSteps
-	if drop <= 0 {
-		return steps
-	}
-	kept := make([]cache.ReceiptStep, 0, maxSteps)
-	for _, s := range steps {
-		if drop > 0 && s.Outcome == string(push.Sent) {
-			drop--
-		} else if len(kept) < maxSteps {
-			kept = append(kept, s)
-		}
-	}
-	return kept
-}
-
-// close writes the receipt of a flush that ended with err.
-func (f *flight) close(err error) error {
-	if len(f.receipt.Steps) > 0 {
-		f.receipt.Ended, f.receipt.Sent, f.receipt.Bytes = f.o.Now(), f.res.Sent, f.res.Bytes
-		f.receipt.Deferred = f.res.Deferred
-		f.receipt.Steps = brief(f.receipt.Steps)
-		if err != nil {
-			f.receipt.Error = err.Error()
-		}
-		r, err := f.reports.AddReceipt(f.receipt)
-		if err != nil {
-			return err
-		}
-		f.res.Receipt = &r
-		if err := f.o.Store.Sync(); err != nil {
-			return err
-		}
-	}
-	p, err := f.outbox.Pending()
-	f.res.Left = p.Items
-	return err
 }
 
 // reached reports whether the drive has been looked at since the engine was made.
 func (k *keeper) reached() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.lastRefresh.IsZero()
+	return k.met
 }
 
 func (k *keeper) status() DriveStatus {
@@ -309,6 +148,7 @@ func (k *keeper) status() DriveStatus {
 		s.Error, s.Kind, s.ErrAt = k.err.Error(), graph.KindOf(k.err), k.errAt
 	}
 	k.mu.Unlock()
+	s.Stale = k.o.Poll > 0 && k.o.Now().Sub(s.LastRefresh) > max(3*k.o.Poll, staleAfter)
 	failed := func(err error) {
 		if err != nil && s.Error == "" {
 			s.Error, s.Kind, s.ErrAt = err.Error(), graph.KindOf(err), k.o.Now()

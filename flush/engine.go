@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/push"
 )
 
 // Engine runs the cycles of some drives. All methods are safe for concurrent use.
@@ -16,11 +17,13 @@ type Engine struct {
 	o      Options
 	drives []*keeper
 
+	note *note
+
 	mu      sync.Mutex // guards what follows; a leaf
-	paused  bool
 	stopped bool
 	calls   map[*call]struct{}
-	idle    *sync.Cond // no call is left
+	idle    *sync.Cond         // no call is left
+	under   map[string]*shared // flushes under way, by what they were asked
 }
 
 // call is a Flush, Refresh or List under way.
@@ -40,10 +43,11 @@ func New(o Options) *Engine {
 	if o.Poll == 0 {
 		o.Poll = DefaultPoll
 	}
-	e := &Engine{o: o, calls: map[*call]struct{}{}}
+	e := &Engine{o: o, note: readNote(o.State, o.Logger), calls: map[*call]struct{}{}, under: map[string]*shared{}}
 	e.idle = sync.NewCond(&e.mu)
+	throttle := push.NewThrottle(o.Limits.Rate, o.Now)
 	for _, d := range o.Drives {
-		e.drives = append(e.drives, newKeeper(d, o))
+		e.drives = append(e.drives, newKeeper(d, o, e.note, throttle))
 	}
 	return e
 }
@@ -56,6 +60,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, k := range e.drives {
 		loops.Go(func() { e.keep(ctx, k) })
+		loops.Go(func() { e.listen(ctx, k) })
 	}
 	<-ctx.Done()
 	loops.Wait()
@@ -90,40 +95,6 @@ func (e *Engine) enter(ctx context.Context) (_ context.Context, leave func(), er
 	}, nil
 }
 
-// Flush sends local changes and returns when that is done. It works beside Run and without. A drive
-// whose flush ended early has its Error set in the Result; the error returned joins them
-// (graph.Offline, graph.SignIn, …). Everything not sent is kept.
-func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
-	jobs, err := e.jobs(r)
-	if err != nil {
-		return Result{}, err
-	}
-	ctx, leave, err := e.enter(ctx)
-	if err != nil {
-		return Result{}, err
-	}
-	defer leave()
-	res := Result{Drives: make([]DriveResult, len(jobs))}
-	errs := make([]error, len(jobs))
-	progress := make(chan Progress)
-	var flushes sync.WaitGroup
-	for i, j := range jobs {
-		flushes.Go(func() {
-			res.Drives[i], errs[i] = j.k.flush(ctx, j, func(p Progress) { progress <- p })
-		})
-	}
-	go func() {
-		flushes.Wait()
-		close(progress)
-	}()
-	for p := range progress {
-		if r.Progress != nil {
-			r.Progress(p)
-		}
-	}
-	return res, e.join(ctx, errs)
-}
-
 // join makes one error of those of the drives, naming the drive if there are several.
 func (e *Engine) join(ctx context.Context, errs []error) error {
 	if err := context.Cause(ctx); errors.Is(err, ErrStopped) {
@@ -137,6 +108,11 @@ type job struct {
 	Request
 	k     *keeper
 	paths []string // limits it, unless empty
+	gate  *gate
+}
+
+func newJob(r Request, k *keeper) job {
+	return job{Request: r, k: k, gate: &gate{}}
 }
 
 // jobs finds the drives that a request means.
@@ -158,7 +134,7 @@ func (e *Engine) jobs(r Request) ([]job, error) {
 				return nil
 			}
 		}
-		j := job{Request: r, k: k}
+		j := newJob(r, k)
 		if path != "" {
 			j.paths = []string{path}
 		}
@@ -186,7 +162,7 @@ func (e *Engine) jobs(r Request) ([]job, error) {
 	}
 	for _, k := range e.drives {
 		if !k.d.ReadOnly {
-			jobs = append(jobs, job{Request: r, k: k})
+			jobs = append(jobs, newJob(r, k))
 		}
 	}
 	if len(jobs) == 0 {
@@ -260,27 +236,21 @@ func (e *Engine) Want(drive cache.DriveNum) {
 	}
 }
 
-// Pause stops cycles from starting by themselves until Resume; what is under way ends normally, and
-// an explicit Flush or Refresh still works.
+// Pause stops cycles from starting by themselves until Resume, also after a restart; what is under way
+// ends normally, and an explicit Flush or Refresh still works.
 func (e *Engine) Pause() { e.setPaused(true) }
 
 // Resume ends a Pause, and runs what was missed.
 func (e *Engine) Resume() { e.setPaused(false) }
 
 func (e *Engine) setPaused(paused bool) {
-	e.mu.Lock()
-	e.paused = paused
-	e.mu.Unlock()
+	e.note.pause(paused)
 	for _, k := range e.drives {
 		k.wake()
 	}
 }
 
-func (e *Engine) isPaused() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.paused
-}
+func (e *Engine) isPaused() bool { return e.note.paused() }
 
 // Status tells how things stand.
 func (e *Engine) Status() Status {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
 )
 
 const (
@@ -14,6 +15,10 @@ const (
 	tick = time.Minute
 	// firstRetry is how soon a drive that has never been reached is tried again.
 	firstRetry = 30 * time.Second
+	// slowPoll is how often a drive is looked at, at most, while the service tells of changes.
+	slowPoll = 30 * time.Minute
+	// deaf is how long until notices are asked for again where there are none.
+	deaf = 6 * time.Hour
 	// breath is the least time between two refreshes that readers ask for.
 	breath = 2 * time.Second
 )
@@ -28,7 +33,7 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 		switch {
 		case e.isPaused():
 		case !now.Before(retry) && e.due(k, flushed, now):
-			_, err := k.flush(ctx, job{Request: Request{Scheduled: true}, k: k}, func(Progress) {})
+			_, err := k.flush(ctx, newJob(Request{Scheduled: true}, k), func(Progress) {})
 			looked = e.o.Now().Round(0)
 			if k.report(ctx, "flush", err) {
 				flushed, retry = now, looked.Add(tick)
@@ -79,7 +84,13 @@ func (e *Engine) wait(k *keeper, now, looked time.Time) time.Duration {
 	if k.wanted.Load() {
 		sooner(looked.Add(breath).Sub(now))
 	}
-	if !e.o.Schedule.Zero() && !k.d.ReadOnly {
+	if k.d.ReadOnly {
+		return wait
+	}
+	if e.o.After > 0 {
+		sooner(tick)
+	}
+	if !e.o.Schedule.Zero() {
 		sooner(tick)
 		sooner(e.o.Schedule.Next(now).Sub(now))
 	}
@@ -92,19 +103,56 @@ func (e *Engine) interval(k *keeper) time.Duration {
 		return firstRetry
 	}
 	if k.reached() {
+		if k.notices.Load() {
+			return max(e.o.Poll, slowPoll)
+		}
 		return e.o.Poll
 	}
 	return min(e.o.Poll, firstRetry)
 }
 
-// due reports whether a time of the schedule has passed since the oldest pending change was made
-// and since the last flush.
+// due reports whether a flush shall start by itself.
 func (e *Engine) due(k *keeper, flushed, now time.Time) bool {
-	if e.o.Schedule.Zero() || k.d.ReadOnly {
+	if e.o.Schedule.Zero() && e.o.After <= 0 || k.d.ReadOnly {
 		return false
 	}
-	p, err := e.o.Store.Outbox(k.d.Num).Pending()
+	p, err := k.outbox.Pending()
 	if err != nil || p.Items == 0 {
+		return false
+	}
+	return e.timely(k, p, flushed, now) || e.quiet(k, p, flushed, now)
+}
+
+// quiet reports whether nothing has been changed for a while, and something since the last flush.
+func (e *Engine) quiet(k *keeper, p cache.Pending, flushed, now time.Time) bool {
+	if e.o.After <= 0 || now.Sub(p.Oldest) < e.o.After {
+		return false
+	}
+	touched, err := k.outbox.Touched()
+	if err != nil || now.Sub(touched) < e.o.After {
+		return false
+	}
+	since := flushed
+	if r := k.lastWhole(); r != nil && r.Started.After(since) {
+		since = r.Started
+	}
+	return touched.After(since) || retried(p.Deferred, since, now)
+}
+
+// retried reports whether the next try of something deferred has come since a time.
+func retried(list []cache.Deferred, since, now time.Time) bool {
+	for _, d := range list {
+		if !d.Next.IsZero() && d.Next.After(since) && !d.Next.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// timely reports whether a time of the schedule has passed since the oldest pending change was made
+// and since the last flush.
+func (e *Engine) timely(k *keeper, p cache.Pending, flushed, now time.Time) bool {
+	if e.o.Schedule.Zero() {
 		return false
 	}
 	last := p.Oldest
@@ -118,6 +166,32 @@ func (e *Engine) due(k *keeper, flushed, now time.Time) bool {
 		later(r.Started)
 	}
 	return e.o.Schedule.Due(last, now)
+}
+
+// listen has a drive looked at whenever the service tells that something changed, until ctx ends.
+func (e *Engine) listen(ctx context.Context, k *keeper) {
+	n, ok := k.d.Service.(graph.Notifier)
+	if !ok || e.o.Poll < 0 {
+		return
+	}
+	for ctx.Err() == nil {
+		err := n.Notices(ctx, func() {
+			k.notices.Store(true)
+			k.wanted.Store(true)
+			k.wake()
+		})
+		k.notices.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		k.o.Logger.Debug("no notices of changes; polling", "drive", k.d.Name, "err", err)
+		timer := time.NewTimer(deaf)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 }
 
 // report takes in how a cycle that started by itself ended, and reports whether it reached its end.

@@ -20,9 +20,14 @@ import (
 // midnight UTC on 2000-01-01.
 func running(t *testing.T, o flush.Options, f func(t *testing.T, w *simtest.World)) {
 	t.Helper()
+	runningWith(t, o, func(s graph.Service) graph.Service { return s }, f)
+}
+
+func runningWith(t *testing.T, o flush.Options, as func(graph.Service) graph.Service, f func(t *testing.T, w *simtest.World)) {
+	t.Helper()
 	in(t, nil, func(t *testing.T, w *simtest.World) {
 		w.Options = o
-		w.Use(w.Near)
+		w.Use(as(w.Near))
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- w.Engine.Run(ctx) }()
@@ -131,8 +136,18 @@ func TestWhatTheGuardHoldsBackIsNotTriedEveryMinute(t *testing.T) {
 	})
 }
 
+func TestNoticesBringRemoteChangesInAtOnce(t *testing.T) {
+	running(t, flush.Options{Poll: time.Hour}, func(t *testing.T, w *simtest.World) {
+		time.Sleep(time.Minute)
+		put(t, w.Far, "/a.txt", "theirs")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		w.Equal()
+	})
+}
+
 func TestPollingBringsRemoteChangesIn(t *testing.T) {
-	running(t, flush.Options{Poll: 5 * time.Minute}, func(t *testing.T, w *simtest.World) {
+	runningWith(t, flush.Options{Poll: 5 * time.Minute}, func(s graph.Service) graph.Service { return struct{ graph.Service }{s} }, func(t *testing.T, w *simtest.World) {
 		put(t, w.Far, "/a.txt", "theirs")
 		time.Sleep(4 * time.Minute)
 		if len(w.Here()) != 0 {

@@ -34,6 +34,7 @@ type Outbox interface {
 type Nodes interface {
 	Get(ino cache.Ino) (cache.Node, error)
 	Held(ino cache.Ino) int
+	Readers(d cache.DriveNum, item graph.ItemID) ([]cache.Node, error)
 }
 
 // Service is the drive that is sent to. Any graph.Service is one. One that is an Abandoner as well
@@ -61,6 +62,9 @@ type Options struct {
 	Logger    *slog.Logger     // default discards
 	Now       func() time.Time // default time.Now
 	Parallel  int              // steps under way at once; default 4
+	Drive     cache.DriveNum
+	// Library says that the drive is a library, in which files can be checked out.
+	Library bool
 	// Throttle keeps uploads to a number of bytes a second; nil does not. Several pushers may share one.
 	Throttle *Throttle
 	// Overtaken is told of the bytes of somebody else that an upload replaced unseen: they are older
@@ -75,6 +79,7 @@ type Pusher struct {
 	mu       sync.Mutex
 	sessions map[cache.Ino]cache.Attempt // upload sessions that can be gone on with; guarded by mu
 	busy     map[cache.Ino]int           // how often a file was skipped or broken off by a writer; guarded by mu
+	checkOut checkOut                    // guarded by mu
 }
 
 // New makes a Pusher.

@@ -17,6 +17,9 @@ import (
 func (p *Pusher) Run(ctx context.Context, todo plan.Plan, req Request) (Result, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	p.mu.Lock()
+	p.checkOut = unknown
+	p.mu.Unlock()
 	r := newRun(p, todo, req)
 	for {
 		for r.fatal == nil && ctx.Err() == nil && r.running < p.o.Parallel && len(r.ready)+len(r.light) > 0 {

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -53,15 +54,21 @@ type paced struct {
 	ctx  context.Context //nolint:containedctx // lives for one upload
 	body io.ReaderAt
 	t    *Throttle
-	high int64 // up to here bytes have passed; one reader at a time
+	mu   sync.Mutex
+	high int64 // up to here bytes have passed; guarded by mu
 }
 
 func (p *paced) ReadAt(b []byte, off int64) (int, error) {
-	if end := off + int64(len(b)); end > p.high {
-		if err := p.t.take(p.ctx, int(end-max(off, p.high))); err != nil {
+	// A transport may still be reading a fragment that was given up, so there can be two readers.
+	p.mu.Lock()
+	end := off + int64(len(b))
+	fresh := end - max(off, p.high)
+	p.high = max(p.high, end)
+	p.mu.Unlock()
+	if fresh > 0 {
+		if err := p.t.take(p.ctx, int(fresh)); err != nil {
 			return 0, err
 		}
-		p.high = end
 	}
 	return p.body.ReadAt(b, off)
 }

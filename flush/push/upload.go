@@ -26,9 +26,16 @@ func (t *task) upload(ctx context.Context) verdict {
 		return t.fail(err, Deferred)
 	}
 	defer body.Close()
-	if busy, err := t.busy(ctx, body); err != nil {
+	if v, ok := t.spare(ctx); !ok {
+		return v
+	}
+	busy, err := t.busy(ctx, body)
+	switch {
+	case err != nil:
 		return t.fatal(err)
-	} else if busy {
+	case busy && t.req.IncludeOpen, !busy && t.haunted(body):
+		return t.frozen(ctx, body)
+	case busy:
 		return t.meddled()
 	}
 	snap, err := body.Seal(uint64(t.s.Seq))
@@ -81,8 +88,77 @@ func (t *task) busy(ctx context.Context, body *content.File) (bool, error) {
 	return false, nil
 }
 
+const (
+	// skips is how often a file is passed over, or its upload broken off, until a copy of it is sent.
+	skips = 2
+	// still is how long such a file must not have been written to.
+	still = 10 * time.Second
+)
+
+// haunted reports whether writers have met this file again and again, and have left it alone for a
+// moment.
+func (t *task) haunted(body *content.File) bool {
+	t.p.mu.Lock()
+	met := t.p.busy[t.s.Ino]
+	t.p.mu.Unlock()
+	return met >= skips && t.p.o.Nodes.Held(t.s.Ino) > 0 && t.p.o.Now().Sub(body.ModTime()) >= still
+}
+
+// frozen sends a copy of the file as it is at this moment, while writers go on.
+func (t *task) frozen(ctx context.Context, body *content.File) verdict {
+	// Begun before it is sealed: the writer whom the seal meets makes the plan old.
+	if v, ok := t.begin(); !ok {
+		return v
+	}
+	snap, err := body.Seal(uint64(t.s.Seq))
+	if err != nil {
+		return t.fail(err, Deferred)
+	}
+	copied, err := snap.Freeze()
+	snap.Release()
+	if errors.Is(err, content.ErrUnsealed) {
+		return t.forget(t.meddled())
+	} else if err != nil {
+		return t.fail(err, Deferred)
+	}
+	defer copied.Close()
+	t.a.Size, t.a.ModTime = copied.Size(), copied.ModTime().UTC()
+	if t.a.Hash, err = hashOf(ctx, copied); err != nil {
+		return t.fatal(err)
+	}
+	if b := t.n.Base; t.s.Op == plan.Replace && b != nil && b.Size == t.a.Size && b.Hash.Equal(t.a.Hash) {
+		return t.forget(verdict{Done: Done{Outcome: Unchanged, Reason: "the same bytes are there"}})
+	}
+	if err := t.p.o.Outbox.Intend(t.a); err != nil {
+		return t.fatal(err)
+	}
+	return t.send(ctx, copied)
+}
+
+// spare completes the bodies of removed files that are still being read and whose bytes an upload
+// replaces: their item has gone over to this one (heirs). If ok is false the verdict counts.
+func (t *task) spare(ctx context.Context) (_ verdict, ok bool) {
+	if t.s.Op != plan.Replace {
+		return verdict{}, true
+	}
+	readers, err := t.p.o.Nodes.Readers(t.p.o.Drive, t.s.Item)
+	if err != nil {
+		return t.fatal(err), false
+	}
+	for _, n := range readers {
+		err := t.p.Complete(ctx, n)
+		if err != nil && !errors.Is(err, graph.NotExist) && !errors.Is(err, graph.Changed) {
+			return t.refused(ctx, err), false
+		}
+	}
+	return verdict{}, true
+}
+
 // meddled is the verdict on a file that somebody is writing to.
 func (t *task) meddled() verdict {
+	t.p.mu.Lock()
+	t.p.busy[t.s.Ino]++
+	t.p.mu.Unlock()
 	return verdict{Done: Done{Outcome: Busy, Reason: "being written to just now"}}
 }
 
@@ -111,8 +187,16 @@ func (t *task) same(ctx context.Context) (_ verdict, same bool) {
 	return touch.update(ctx), true
 }
 
-// hashOf reads a snapshot through.
-func hashOf(ctx context.Context, snap *content.Snapshot) (graph.Hash, error) {
+// source is what is sent: a snapshot, or a frozen copy.
+type source interface {
+	io.ReaderAt
+	Size() int64
+	// Broken is closed when the bytes are no more what they were.
+	Broken() <-chan struct{}
+}
+
+// hashOf reads a source through.
+func hashOf(ctx context.Context, snap source) (graph.Hash, error) {
 	h := graph.NewQuickXor()
 	in := io.NewSectionReader(snap, 0, snap.Size())
 	for {
@@ -128,7 +212,7 @@ func hashOf(ctx context.Context, snap *content.Snapshot) (graph.Hash, error) {
 }
 
 // send uploads a snapshot. A writer who meets it goes on at once, and the upload ends.
-func (t *task) send(ctx context.Context, snap *content.Snapshot) verdict {
+func (t *task) send(ctx context.Context, snap source) verdict {
 	uploading, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := make(chan struct{})
@@ -150,18 +234,24 @@ func (t *task) send(ctx context.Context, snap *content.Snapshot) verdict {
 		},
 		Sent: t.sent,
 	}
+	if t.p.o.Throttle != nil {
+		u.Body = &paced{ctx: uploading, body: snap, t: t.p.o.Throttle}
+	}
 	if t.s.Op == plan.Replace {
 		base := t.n.Base
 		if base == nil || base.Item != t.a.Item {
 			return t.forget(t.old())
 		}
 		u.ID, u.Parent, u.Name, u.Base = base.Item, "", base.Name, base.Version()
+		if t.p.o.Overtaken != nil {
+			u.Overtaken = func(between []graph.Past) { t.p.o.Overtaken(ctx, t.s, base.Item, between) }
+		}
 	}
 	for try := 1; ; try++ {
 		u.Session = t.a.Session
 		item, err := t.svc.Upload(uploading, u)
 		if err == nil {
-			return t.commit(item, Sent)
+			return t.publish(ctx, t.commit(item, Sent))
 		}
 		if broken(snap) {
 			return t.interrupted(ctx)
@@ -173,7 +263,7 @@ func (t *task) send(ctx context.Context, snap *content.Snapshot) verdict {
 		switch {
 		case look == nil && t.arrived(now):
 			if errors.Is(err, graph.Lost) {
-				return t.commit(now, Sent)
+				return t.publish(ctx, t.commit(now, Sent))
 			}
 			return t.commit(now, Unchanged) // somebody else has sent the same bytes
 		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
@@ -196,7 +286,7 @@ func taken(op plan.Op) graph.Kind {
 	return graph.Changed
 }
 
-func broken(snap *content.Snapshot) bool {
+func broken(snap source) bool {
 	select {
 	case <-snap.Broken():
 		return true

@@ -1,0 +1,197 @@
+package flush
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// Flush sends local changes and returns when that is done. It works beside Run and without. A drive
+// whose flush ended early has its Error set in the Result; the error returned joins them
+// (graph.Offline, graph.SignIn, …). Everything not sent is kept.
+//
+// A second Flush that asks for the same joins the one under way: both are told how far it has come and get the
+// same Result, and what was changed before the second came is sent too. It ends early when all who wait for it
+// have gone. Flushes that ask for something else wait for their drives' turn.
+func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
+	jobs, err := e.jobs(r)
+	if err != nil {
+		return Result{}, err
+	}
+	key, err := json.Marshal(r)
+	if err != nil {
+		return Result{}, err
+	}
+	e.mu.Lock()
+	s := e.under[string(key)]
+	if s != nil && s.join() {
+		e.mu.Unlock()
+		return s.wait(ctx, r.Progress)
+	}
+	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	s = &shared{jobs: jobs, cancel: cancel, done: make(chan struct{}), waiting: 1}
+	e.under[string(key)] = s
+	e.mu.Unlock()
+	running, leave, err := e.enter(running)
+	if err != nil {
+		e.forget(string(key), s)
+		s.finish(Result{}, err)
+		return Result{}, err
+	}
+	go func() {
+		defer leave()
+		res, err := e.flushAll(running, jobs, s.tell)
+		e.forget(string(key), s)
+		s.finish(res, err)
+		cancel(nil)
+	}()
+	return s.wait(ctx, r.Progress)
+}
+
+// forget takes a flush that has ended from those that can be joined.
+func (e *Engine) forget(key string, s *shared) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.under[key] == s {
+		delete(e.under, key)
+	}
+}
+
+// flushAll flushes some drives at once.
+func (e *Engine) flushAll(ctx context.Context, jobs []job, tell func(Progress)) (Result, error) {
+	res := Result{Drives: make([]DriveResult, len(jobs))}
+	errs := make([]error, len(jobs))
+	var flushes sync.WaitGroup
+	for i, j := range jobs {
+		flushes.Go(func() { res.Drives[i], errs[i] = j.k.flush(ctx, j, tell) })
+	}
+	flushes.Wait()
+	return res, e.join(ctx, errs)
+}
+
+// shared is a flush under way with all who wait for it.
+type shared struct {
+	jobs   []job
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+	res    Result // once done is closed
+	err    error  // once done is closed
+
+	mu      sync.Mutex // guards what follows; a leaf
+	waiting int
+	ears    []*ear
+}
+
+// ear hears how far a flush has come.
+type ear struct {
+	news chan Progress
+	gone chan struct{} // closed when nobody listens any more
+}
+
+// join counts one more who waits, and reports whether what is changed until now will be sent.
+func (s *shared) join() bool {
+	for _, j := range s.jobs {
+		if !j.gate.join() {
+			return false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting == 0 {
+		return false
+	}
+	s.waiting++
+	return true
+}
+
+// wait waits for the end, telling how far it has come. Whoever goes last ends the flush.
+func (s *shared) wait(ctx context.Context, progress func(Progress)) (Result, error) {
+	e := &ear{news: make(chan Progress), gone: make(chan struct{})}
+	s.mu.Lock()
+	s.ears = append(s.ears, e)
+	s.mu.Unlock()
+	defer close(e.gone)
+	canceled := ctx.Done()
+	for {
+		select {
+		case p := <-e.news:
+			if progress != nil {
+				progress(p)
+			}
+		case <-s.done:
+			if ctx.Err() != nil && errors.Is(s.err, context.Canceled) {
+				return s.res, context.Cause(ctx)
+			}
+			return s.res, s.err
+		case <-canceled:
+			s.mu.Lock()
+			s.waiting--
+			last := s.waiting == 0
+			s.mu.Unlock()
+			if !last {
+				return Result{}, context.Cause(ctx)
+			}
+			s.cancel(context.Cause(ctx))
+			canceled = nil // the end comes soon
+		}
+	}
+}
+
+// tell passes on how far the flush has come. Everybody hears everything, in order.
+func (s *shared) tell(p Progress) {
+	s.mu.Lock()
+	ears := slices.Clone(s.ears)
+	s.mu.Unlock()
+	for _, e := range ears {
+		select {
+		case e.news <- p:
+		case <-e.gone:
+		}
+	}
+}
+
+func (s *shared) finish(res Result, err error) {
+	s.res, s.err = res, err
+	close(s.done)
+}
+
+// gate lets others join a flush of a drive while that can still send what they have changed.
+type gate struct {
+	mu      sync.Mutex // guards what follows; a leaf
+	planned bool       // what is changed from now on is not in the plan
+	more    bool       // somebody has come since
+	closed  bool
+}
+
+func (g *gate) join() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.more = g.more || g.planned
+	return !g.closed
+}
+
+// plan says that a plan is about to be made, and reports whether somebody has come since the last.
+func (g *gate) plan() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	more := g.more
+	g.planned, g.more = true, false
+	return more
+}
+
+// end closes the gate, unless another plan must be made for somebody who has come.
+func (g *gate) end() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = !g.more
+	return g.closed
+}
+
+// close lets nobody in any more.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed = true
+}

@@ -1,0 +1,101 @@
+package flush
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+)
+
+// noteFile, in the folder of the account's state, is what an engine remembers.
+const noteFile = "engine.json"
+
+// noteEvery is how often the time of a refresh is written down at most.
+const noteEvery = time.Hour
+
+// note is what an engine remembers beyond its own life. Losing it loses nothing that matters.
+type note struct {
+	path string
+	log  *slog.Logger
+
+	mu   sync.Mutex // guards what follows, and the file
+	text noteText
+	kept map[cache.DriveNum]time.Time // as in the file
+}
+
+type noteText struct {
+	Paused  bool                         `json:"paused"`
+	Reached map[cache.DriveNum]time.Time `json:"reached"` // when remote changes were last brought in
+}
+
+func readNote(dir string, log *slog.Logger) *note {
+	n := &note{path: filepath.Join(dir, noteFile), log: log, kept: map[cache.DriveNum]time.Time{}}
+	text, err := os.ReadFile(n.path)
+	if err == nil {
+		err = json.Unmarshal(text, &n.text)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.Warn("what the engine had noted cannot be read", "file", n.path, "err", err)
+	}
+	if n.text.Reached == nil {
+		n.text.Reached = map[cache.DriveNum]time.Time{}
+	}
+	for d, at := range n.text.Reached {
+		n.kept[d] = at
+	}
+	return n
+}
+
+func (n *note) paused() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Paused
+}
+
+func (n *note) pause(paused bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.text.Paused != paused {
+		n.text.Paused = paused
+		n.write()
+	}
+}
+
+func (n *note) reached(d cache.DriveNum) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.text.Reached[d]
+}
+
+// reach notes that a drive was reached. To the file that goes now and then only.
+func (n *note) reach(d cache.DriveNum, at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.text.Reached[d] = at.UTC()
+	if since := at.Sub(n.kept[d]); since >= noteEvery || since < 0 {
+		n.write()
+	}
+}
+
+// write replaces the file. The caller has mu.
+func (n *note) write() {
+	text, err := json.Marshal(n.text)
+	if err == nil {
+		temp := n.path + ".new"
+		if err = os.WriteFile(temp, text, 0o600); err == nil {
+			err = os.Rename(temp, n.path)
+		}
+	}
+	if err != nil {
+		n.log.Warn("the engine's note cannot be written", "file", n.path, "err", err)
+		return
+	}
+	for d, at := range n.text.Reached {
+		n.kept[d] = at
+	}
+}

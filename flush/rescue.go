@@ -1,0 +1,108 @@
+package flush
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
+	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
+)
+
+// rescue brings the bytes that an upload of ours replaced unseen back as conflict copies: the service
+// allows no condition that would have stopped us (Q19), but keeps what was there as versions.
+func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) {
+	history, ok := k.d.Service.(graph.History)
+	for _, p := range between {
+		text := fmt.Sprintf("%q was changed on the server in the moment in which ours was sent. That version is in the version history of the file", s.Name)
+		if p.By != "" {
+			text = fmt.Sprintf("%q was changed by %s in the moment in which ours was sent. That version is in the version history of the file", s.Name, p.By)
+		}
+		r := cache.Report{Kind: "overwritten", Path: s.Path, Ino: s.Ino, Text: text + "."}
+		if ok {
+			ino, err := k.copyOf(ctx, history, s, item, p)
+			if err != nil {
+				k.o.Logger.Warn("an overwritten version could not be fetched; the version history has it", "path", s.Path, "err", err)
+			} else {
+				r.Text, r.Ino, r.Other = text+", and beside it.", ino, s.Ino
+			}
+		}
+		if err := k.reports.Add(r); err != nil {
+			k.o.Logger.Error("a report could not be kept", "path", s.Path, "err", err)
+		}
+		k.tell(NoticeConflict, r.Text)
+	}
+}
+
+// copyOf makes a new file of a version, beside the one that it was a version of.
+func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item graph.ItemID, p graph.Past) (cache.Ino, error) {
+	t := k.o.Store.Tree()
+	n, err := t.Get(s.Ino)
+	if err != nil {
+		return 0, err
+	}
+	if n.Parent == 0 {
+		return 0, cache.ErrNotExist
+	}
+	who := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`"*:<>?/\|`, r) || r < ' ' {
+			return '-'
+		}
+		return r
+	}, p.By)
+	if who == "" {
+		who = "server"
+	}
+	from, err := h.PastContent(ctx, item, p)
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close()
+	var made cache.Node
+	for i := 1; ; i++ {
+		made, err = t.Create(n.Parent, name.Conflict(n.Name, who, p.ModTime.Local(), i), cache.New{Mode: n.Mode})
+		if !errors.Is(err, cache.ErrExist) || i > 100 {
+			break
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	if err := k.fill(made, from, p); err != nil {
+		_, rerr := t.Remove(made.Parent, made.Name, false)
+		return 0, errors.Join(err, rerr)
+	}
+	return made.Ino, nil
+}
+
+// fill gives a file that was just made its bytes.
+func (k *keeper) fill(n cache.Node, from io.Reader, p graph.Past) error {
+	t := k.o.Store.Tree()
+	at, err := t.Path(n.Ino)
+	if err != nil {
+		return err
+	}
+	tag := content.Tag{Path: path.Join("/", at)}
+	if info, err := k.o.Store.Drive(k.d.Num); err == nil {
+		tag.Drive = info.Drive.ID
+	}
+	body, err := k.o.Store.Content().Create(uint64(n.Ino), uint64(n.Seq), tag)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if _, err := io.Copy(io.NewOffsetWriter(body, 0), from); err != nil {
+		return err
+	}
+	if err := errors.Join(body.SetModTime(p.ModTime), body.Sync()); err != nil {
+		return err
+	}
+	_, err = t.Settle(n.Ino, body.Size(), body.ModTime())
+	return err
+}
