@@ -61,12 +61,8 @@ func (b *body) hash() string {
 	defer b.mu.Unlock()
 	if b.xor == "" {
 		var q quickXor
-		n := b.size
-		if p := b.period(); p > 0 { // an even number of periods cancels out
-			n = n/p%2*p + n%p
-		}
 		if r, err := b.open(0); err == nil {
-			_, _ = io.CopyN(&q, r, n) // a body that cannot be read has no hash worth having
+			_, _ = io.CopyN(&q, r, distinct(b.size, b.period())) // a body that cannot be read has no hash worth having
 			r.Close()
 		}
 		q.n = uint64(b.size)
@@ -79,11 +75,18 @@ func (b *body) hash() string {
 // can be known without reading it all. It is a multiple of the 160 bytes after which quickXorHash
 // comes round.
 func (b *body) period() int64 {
-	const p = 160 << 18
-	if b.gen && b.size > 2*p {
-		return p
+	if b.gen && b.size > 80<<20 {
+		return 160 * 262_139 // nearly 40 MiB, and no multiple of any fragment
 	}
 	return 0
+}
+
+// distinct is how much of a repeating stream has to be hashed: an even number of periods cancels out.
+func distinct(size, period int64) int64 {
+	if period == 0 {
+		return size
+	}
+	return size/period%2*period + size%period
 }
 
 // sha256 returns the SHA-256 in hexadecimal, "" of a huge generated body.
