@@ -54,8 +54,23 @@ func (b viewer) dirty() error {
 		if err := b.withFolders(ino); err != nil {
 			return err
 		}
+		if err := b.withOrigin(b.v.Nodes[ino]); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// withOrigin adds the folders in which the remote has a node that was moved.
+func (b viewer) withOrigin(n Node) error {
+	if !owns(&n) || n.Base.Parent == "" {
+		return nil
+	}
+	p, err := b.x.owner(b.v.Drive, n.Base.Parent)
+	if err != nil || p == nil {
+		return err
+	}
+	return b.withFolders(p.Ino)
 }
 
 // withFolders adds a node and the folders above it.
