@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/rest"
@@ -44,11 +46,34 @@ type Config struct {
 
 	FlushAt      schedule.Rule // times of day at which changes are sent by themselves
 	RefreshEvery time.Duration // how often to ask for remote changes
+	Flush        Flush
+	Conflicts    cache.Policy // what becomes of a file that both sides changed
+	Notify       Notify
 
 	CaseBlind bool // names are found in any letter case
 	LogLevel  slog.Level
 
+	zone   *time.Location
 	values []Value
+}
+
+// Flush says how changes are sent.
+type Flush struct {
+	After          time.Duration // by themselves, when nothing was changed for so long; 0 does not
+	OnUnmount      bool          // when a mount is ended by a command
+	MaxDuration    time.Duration // how long one flush may take; 0 is no limit
+	Deadline       schedule.Rule // times of day at which a flush that runs stops
+	MaxBytes       int64         // how much one flush sends; 0 is no limit
+	Rate           schedule.Rate // bytes a second
+	Order          plan.Order
+	Transfers      int  // steps of one drive under way at once
+	NoRemoteDelete bool // nothing is ever deleted there
+}
+
+// Notify says how people hear of what went wrong while they did not look.
+type Notify struct {
+	Command string // run by the shell with a JSON object on its standard input; empty for none
+	Desktop bool
 }
 
 // Value is one effective setting, fit to be shown: secrets are masked.

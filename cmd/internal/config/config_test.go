@@ -101,7 +101,10 @@ func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 	good := map[string]string{
 		"drives": "me", "mountpoint": "/m", "read-only": "true", "graph.url": "https://g.example", "login.url": "https://l.example",
 		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "names.case": "blind", "log.level": "debug",
-		"auth.mode": "person", "auth.keychain": "false", "cloud": "usgov",
+		"flush.after": "15m", "flush.on-unmount": "true", "flush.deadline": "07:00", "flush.max-duration": "2h", "flush.max-bytes": "2GB", "flush.bandwidth": "1MB",
+		"flush.order": "large", "flush.transfers": "8", "flush.no-remote-delete": "true", "flush.zone": "UTC", "conflicts": "mine",
+		"notify.desktop": "false",
+		"auth.mode":      "person", "auth.keychain": "false", "cloud": "usgov",
 	}
 	for _, k := range Keys() {
 		v := good[k.Name]
@@ -145,6 +148,16 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 		{"version in the root", "graph: {url: https://graph.example/v1.0}\n", "config.yaml:1: graph.url: want the root alone"},
 		{"drive", "drives:\n  - me\n  - onedrive\n", "config.yaml:2: \"onedrive\" names no drive"},
 		{"two documents", "proxy: \"\"\n---\nproxy: \"\"\n", "want one document"},
+		{"too short a time", "flush:\n  after: 1s\n", `config.yaml:2: flush.after: want off, or a time of 10s or more`},
+		{"no size", "flush:\n  max-bytes: lots\n", `config.yaml:2: flush.max-bytes: want off, or a size`},
+		{"no rate", "flush:\n  bandwidth: 08:00-18:00\n", `config.yaml:2: flush.bandwidth: rate "08:00-18:00": `},
+		{"no order", "flush: {order: random}\n", `config.yaml:1: flush.order: want small, large or oldest`},
+		{"too many transfers", "flush: {transfers: 99}\n", `config.yaml:1: flush.transfers: want a number from 1 to 16`},
+		{"no deadline", "flush: {deadline: soon}\n", `config.yaml:1: flush.deadline: schedule "soon"`},
+		{"no duration", "flush: {max-duration: long}\n", `config.yaml:1: flush.max-duration: want off, or a time of 1m0s or more`},
+		{"no zone", "flush: {zone: Utopia/Nowhere}\n", `config.yaml:1: flush.zone: want the name of a time zone`},
+		{"neither true nor false", "flush: {on-unmount: maybe}\n", `config.yaml:1: flush.on-unmount: want true or false`},
+		{"no policy", "conflicts: ours\n", `config.yaml:1: conflicts: want keep-both, mine or theirs`},
 		{"a bare word", "hello\n", "config.yaml:1: want keys and values"},
 	}
 	for _, c := range cases {
@@ -161,6 +174,22 @@ func TestMistakesNameFileAndLine(t *testing.T) {
 				t.Errorf("shows a secret, or more than a line: %s", err)
 			}
 		})
+	}
+}
+
+func TestTheTimesOfAFlushAreThoseOfItsZone(t *testing.T) {
+	c := load(t, world(t, map[string]string{
+		"cfg/duskfs/config.yaml": "flush:\n  at: [mon-fri 12:30, 18:00]\n  zone: Asia/Tokyo\n  bandwidth:\n    - mon-fri 08:00-18:00 500kB\n    - 5MB\n",
+	}))
+	friday := time.Date(2026, 11, 20, 5, 0, 0, 0, time.UTC) // 14:00 in Tokyo
+	if next := c.FlushAt.Next(friday).UTC().Format("Mon 15:04"); next != "Fri 09:00" {
+		t.Errorf("the next flush is at %s", next)
+	}
+	if at := c.Flush.Rate.At(friday); at != 500_000 {
+		t.Errorf("%d bytes a second by day", at)
+	}
+	if at := c.Flush.Rate.At(friday.Add(5 * time.Hour)); at != 5_000_000 {
+		t.Errorf("%d bytes a second by night", at)
 	}
 }
 

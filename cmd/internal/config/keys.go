@@ -4,12 +4,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/rest"
@@ -80,7 +85,26 @@ func Keys() []Key {
 		{Name: "proxy", Help: "address of a proxy (http, https or socks5)", set: setProxy},
 		{Name: "state.dir", Help: "folder that keeps unsent work and what is known of the drives",
 			initial: func(p place) string { return p.dirs.State }, set: path(func(c *Config) *string { return &c.StateDir })},
-		{Name: "flush.at", Help: "times of day at which changes are sent, such as 18:00", set: setFlushAt},
+		{Name: "flush.zone", Help: "time zone of flush.at and flush.bandwidth, such as Europe/Berlin; without it, that of the machine", set: setZone},
+		{Name: "flush.at", list: true, Help: "times of day at which changes are sent, such as 18:00", set: setFlushAt},
+		{Name: "flush.after", Help: "send changes when nothing was changed for so long, such as 15m", initial: fixed("off"),
+			set: duration(func(c *Config) *time.Duration { return &c.Flush.After }, 10*time.Second)},
+		{Name: "flush.on-unmount", Help: "send changes when `duskfs unmount` ends the mount", initial: fixed("false"),
+			set: func(c *Config, s string, _ place) error { return setBool(&c.Flush.OnUnmount, s) }},
+		{Name: "flush.deadline", list: true, Help: "times of day at which a flush that runs stops, such as mon-fri 07:30; what is left goes with the next", set: setDeadline},
+		{Name: "flush.max-duration", Help: "how long one flush may take; what is left goes with the next", initial: fixed("off"),
+			set: duration(func(c *Config) *time.Duration { return &c.Flush.MaxDuration }, time.Minute)},
+		{Name: "flush.max-bytes", Help: "how much one flush sends, such as 2GB; what is left goes with the next", initial: fixed("off"), set: setMaxBytes},
+		{Name: "flush.bandwidth", list: true, Help: "bytes a second, perhaps by time of day, such as mon-fri 08:00-18:00 500kB", initial: fixed("off"), set: setBandwidth},
+		{Name: "flush.order", Help: "small, large or oldest: which files are sent first", initial: fixed("small"), set: setOrder},
+		{Name: "flush.transfers", Help: "how many changes of a drive are sent at once, 1 to 16", initial: fixed("4"), set: setTransfers},
+		{Name: "flush.no-remote-delete", Help: "never delete anything there", initial: fixed("false"),
+			set: func(c *Config, s string, _ place) error { return setBool(&c.Flush.NoRemoteDelete, s) }},
+		{Name: "conflicts", Help: "keep-both, mine or theirs: what becomes of a file that both sides changed", initial: fixed("keep-both"), set: setConflicts},
+		{Name: "notify.command", Help: "shell command that is run with a JSON object on its standard input when something goes wrong unseen",
+			set: text(func(c *Config) *string { return &c.Notify.Command })},
+		{Name: "notify.desktop", Help: "tell it on the desktop too, where there is one", initial: fixed("true"),
+			set: func(c *Config, s string, _ place) error { return setBool(&c.Notify.Desktop, s) }},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
 		{Name: "names.case", Help: "exact or blind: whether names are found in another letter case",
 			initial: func(p place) string { return p.dirs.Case }, set: setCase},
@@ -204,13 +228,97 @@ func setDrives(c *Config, s string, _ place) error {
 	return nil
 }
 
-func setFlushAt(c *Config, s string, _ place) error {
-	rule, err := schedule.Parse(s)
+// setZone comes before the keys whose times it is about.
+func setZone(c *Config, s string, _ place) error {
+	c.zone = time.Local
+	if s == "" {
+		return nil
+	}
+	loc, err := time.LoadLocation(s)
+	if err != nil {
+		return fmt.Errorf("want the name of a time zone such as Europe/Berlin, not %q", s)
+	}
+	c.zone = loc
+	return nil
+}
+
+// inZone is the place whose clock counts.
+func (c *Config) inZone() *time.Location {
+	if c.zone == nil {
+		return time.Local
+	}
+	return c.zone
+}
+
+func setFlushAt(c *Config, s string, _ place) error { return c.setRule(&c.FlushAt, s) }
+
+func setDeadline(c *Config, s string, _ place) error { return c.setRule(&c.Flush.Deadline, s) }
+
+func (c *Config) setRule(to *schedule.Rule, s string) error {
+	rule, err := schedule.Parse(strings.ReplaceAll(s, "\n", ", "))
+	if err == nil {
+		*to = rule.In(c.inZone())
+	}
+	return err
+}
+
+func setBandwidth(c *Config, s string, _ place) error {
+	rate, err := schedule.ParseRate(strings.ReplaceAll(s, "\n", ", "))
 	if err != nil {
 		return err
 	}
-	c.FlushAt = rule
+	c.Flush.Rate = rate.In(c.inZone())
 	return nil
+}
+
+// isOff reports whether a limit is none.
+func isOff(s string) bool { return s == "" || s == "off" || s == "never" || s == "0" }
+
+func duration(field func(*Config) *time.Duration, least time.Duration) func(*Config, string, place) error {
+	return func(c *Config, s string, _ place) error {
+		if isOff(s) {
+			*field(c) = 0
+			return nil
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil || d < least {
+			return fmt.Errorf("want off, or a time of %v or more such as 15m or 2h, not %q", least, s)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func setMaxBytes(c *Config, s string, _ place) error {
+	c.Flush.MaxBytes = 0
+	if isOff(s) {
+		return nil
+	}
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n == 0 || n > math.MaxInt64 {
+		return fmt.Errorf("want off, or a size such as 500MB or 2GiB, not %q", s)
+	}
+	c.Flush.MaxBytes = int64(n)
+	return nil
+}
+
+func setOrder(c *Config, s string, _ place) (err error) {
+	c.Flush.Order, err = plan.ParseOrder(s)
+	return err
+}
+
+func setTransfers(c *Config, s string, _ place) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 16 {
+		return fmt.Errorf("want a number from 1 to 16, not %q", s)
+	}
+	c.Flush.Transfers = n
+	return nil
+}
+
+func setConflicts(c *Config, s string, _ place) (err error) {
+	c.Conflicts, err = cache.ParsePolicy(s)
+	return err
 }
 
 func setRefreshEvery(c *Config, s string, _ place) error {
