@@ -18,7 +18,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "duskfs: the working directory is gone:", err)
 		os.Exit(1)
 	}
-	status := cli.Run(ctx, os.Args[1:], cli.Streams{Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Work: work})
+	status := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Work: work})
 	stop()
 	os.Exit(status)
 }

@@ -36,6 +36,7 @@ const (
 
 // Streams is the world of a command.
 type Streams struct {
+	In       io.Reader // where people answer; may be nil
 	Out, Err io.Writer
 	Environ  []string // as os.Environ gives it
 	Work     string   // working directory, absolute
@@ -94,6 +95,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part,
 	c.AddCommand(a.demoCommand(), a.mountCommand(), a.unmountCommand(), a.statusCommand(), a.flushCommand(),
 		a.refreshCommand(), a.drivesCommand(), a.emulatorCommand(), a.configCommand(), a.versionCommand(),
 		a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.selftestCommand())
+	c.AddCommand(a.diffCommand(), a.discardCommand(), a.conflictsCommand(), a.logCommand(), a.pauseCommand(), a.resumeCommand())
 	c.InitDefaultHelpCmd()
 	return c
 }

@@ -191,9 +191,9 @@ func (d *demo) flush() error {
 		return err
 	}
 	began := time.Now()
-	bars := d.newBars()
-	res, err := d.daemon.Flush(d.ctx, control.FlushRequest{}, bars.show)
-	bars.end()
+	watch := d.newWatch()
+	res, err := d.daemon.Flush(d.ctx, control.FlushRequest{}, watch.show)
+	watch.end()
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,11 +15,14 @@ import (
 )
 
 func (a *app) flushCommand() *cobra.Command {
-	var dry, deletes bool
+	var r control.FlushRequest
 	c := &cobra.Command{
 		Use: "flush [PATH...]", Short: "Send changes now",
 		Long: `Sends the changes at or below each PATH; without PATH, all changes of the mount of the working
-directory, else of the only mount that runs. What could not be sent is kept and tried again.
+directory, else of the only mount that runs. Folders that a PATH needs go with it. What could not be
+sent is kept and tried again. If a flush runs already, this one joins it.
+
+On a terminal bars show how far it has come; elsewhere a line on standard error every ten seconds.
 
 Exit status: 0 everything was sent, 1 failed (offline, for one), 3 something was deferred, is being
 written, met a conflict or was held back by the delete guard, 10 no mount is running,
@@ -28,11 +32,16 @@ written, met a conflict or was held back by the delete guard, 10 no mount is run
 			if err != nil {
 				return err
 			}
-			return a.flush(c.Context(), d, control.FlushRequest{Paths: paths, DryRun: dry, AllowDeletes: deletes})
+			r.Paths = paths
+			return a.flush(c.Context(), d, r)
 		},
 	}
-	c.Flags().BoolVar(&dry, "dry-run", false, "say what would be sent, and send nothing")
-	c.Flags().BoolVar(&deletes, "allow-deletes", false, "let deletions pass that the delete guard would hold back")
+	f := c.Flags()
+	f.BoolVar(&r.DryRun, "dry-run", false, "say what would be sent, in which order, at what cost; send nothing")
+	f.BoolVar(&r.ConfirmDeletes, "confirm-deletes", false, "send what the guards hold back: very many deletions, files that became empty")
+	f.BoolVar(&r.ConfirmDeletes, "allow-deletes", false, "")
+	_ = f.MarkHidden("allow-deletes") // it exists: the line above made it. The name that this once had
+	f.BoolVar(&r.IncludeOpen, "include-open", false, "send files that are being written too, as they are at a quiet moment")
 	a.jsonFlag(c)
 	return c
 }
@@ -56,14 +65,14 @@ func (a *app) mountOf(ctx context.Context, args []string) (*control.Client, []st
 
 // flush sends what r says, shows how far it has come, and prints what became of it.
 func (a *app) flush(ctx context.Context, d control.API, r control.FlushRequest) error {
-	bars := a.newBars()
-	res, err := d.Flush(ctx, r, bars.show)
-	bars.end()
+	w := a.newWatch()
+	res, err := d.Flush(ctx, r, w.show)
+	w.end()
 	if err != nil && len(res.Drives) == 0 {
 		return fmt.Errorf("%s%w", offline(graph.KindOf(err)), err)
 	}
 	if a.json {
-		if perr := a.printJSON(flushReport{Result: res, InPart: res.InPart()}); perr != nil {
+		if perr := a.printJSON(flushReport{Event: "result", Result: res, InPart: res.InPart()}); perr != nil {
 			return perr
 		}
 	} else {
@@ -72,8 +81,9 @@ func (a *app) flush(ctx context.Context, d control.API, r control.FlushRequest) 
 	return a.flushOutcome(res, err)
 }
 
-// flushReport is what `duskfs flush --json` prints.
+// flushReport is the last line that `duskfs flush --json` prints.
 type flushReport struct {
+	Event string `json:"event"` // "result"
 	flush.Result
 	InPart bool `json:"in_part"`
 }
@@ -106,7 +116,7 @@ func (a *app) writeFlush(res flush.Result) {
 			continue
 		case r.Error != "":
 			continue // the error says it
-		case r.Sent == 0 && r.Deferred+r.Busy+r.Guarded+r.Conflicts == 0:
+		case r.Sent == 0 && r.Deferred+r.Busy+r.Guarded+r.Emptied+r.Kept+r.Over+r.Conflicts == 0:
 			fmt.Fprintf(a.Out, "%s: nothing to send\n", r.Name)
 		default:
 			fmt.Fprintf(a.Out, "%s: %s sent, %s\n", r.Name, count(r.Sent, "change"), size(r.Bytes))
@@ -119,10 +129,19 @@ func (a *app) writeFlush(res flush.Result) {
 			}
 		}
 		if r.Conflicts > 0 {
-			fmt.Fprintf(a.Out, "  %s: both versions are kept, `duskfs status` shows where\n", count(r.Conflicts, "conflict"))
+			fmt.Fprintf(a.Out, "  %s: nothing is lost, `duskfs conflicts` shows both versions\n", count(r.Conflicts, "conflict"))
 		}
 		if r.Guarded > 0 {
-			fmt.Fprintf(a.Out, "  %s held back: that is a lot; `duskfs flush --allow-deletes` sends them\n", count(r.Guarded, "deletion"))
+			fmt.Fprintf(a.Out, "  %s held back: that is a lot; `duskfs diff` lists them, `duskfs flush --confirm-deletes` sends them\n", count(r.Guarded, "deletion"))
+		}
+		if r.Emptied > 0 {
+			fmt.Fprintf(a.Out, "  %s held back: it became empty, though nobody emptied it; `duskfs status` names it, `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it\n", count(r.Emptied, "file"))
+		}
+		if r.Kept > 0 {
+			fmt.Fprintf(a.Out, "  %s not sent, as flush.no-remote-delete says\n", count(r.Kept, "deletion"))
+		}
+		if r.Over > 0 {
+			fmt.Fprintf(a.Out, "  %s left for the next flush: this one reached its limit\n", count(r.Over, "change"))
 		}
 	}
 }
@@ -131,16 +150,34 @@ func (a *app) writePlan(name string, p plan.Summary) {
 	if len(p.Steps) == 0 {
 		fmt.Fprintf(a.Out, "%s: nothing to send\n", name)
 	} else {
-		fmt.Fprintf(a.Out, "%s: would send %s, %s\n", name, count(len(p.Steps), "change"), size(p.Bytes))
+		fmt.Fprintf(a.Out, "%s: would send %s, %s: about %s, %s, %s\n", name, count(len(p.Steps), "change"), size(p.Bytes),
+			count(p.Requests, "request"), count(p.Units, "resource unit"), max(p.Time.Round(time.Second), time.Second))
 	}
 	for _, s := range p.Steps {
-		from := ""
+		text := fmt.Sprintf("  %-9s %s", s.Op, s.Path)
 		if s.From != "" && s.From != s.Path {
-			from = " (from " + s.From + ")"
+			text += " (from " + s.From + ")"
 		}
-		fmt.Fprintf(a.Out, "  %-9s %s%s\n", s.Op, s.Path, from)
+		if s.Bytes > 0 {
+			text += ", " + size(s.Bytes)
+		}
+		if s.Items > 1 {
+			text += ", " + count(s.Items, "item")
+		}
+		fmt.Fprintln(a.Out, text)
 	}
-	if p.Guarded > 0 {
-		fmt.Fprintf(a.Out, "  %s would be held back\n", count(p.Guarded, "deletion"))
+	for _, w := range []struct {
+		n    int
+		what string
+		why  string
+	}{
+		{p.Guarded, "deletion", "would be held back: that is a lot; --confirm-deletes sends them"},
+		{p.Emptied, "file", "would be held back: it became empty, though nobody emptied it; --confirm-deletes sends it"},
+		{p.Kept, "deletion", "would not be sent, as flush.no-remote-delete says"},
+		{p.Waiting, "change", "would wait for a later try"},
+	} {
+		if w.n > 0 {
+			fmt.Fprintf(a.Out, "  %s %s\n", count(w.n, w.what), w.why)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,12 +99,20 @@ func writeStatus(w io.Writer, s control.Status) error {
 		if !d.Enumerated && !d.ReadOnly {
 			note += ", not read to its end yet"
 		}
+		if d.Stale {
+			note += ", stale: " + asOf(d.Refreshed)
+		}
 		p.line("  drive      %s (%s%s)", d.Name, d.Drive, note)
 	}
 	if s.Pending.Items == 0 {
 		p.line("  pending    nothing: all changes are sent")
 	} else {
-		p.line("  pending    %s, %s, oldest %s", count(s.Pending.Items, "change"), size(s.Pending.Bytes), ago(s.Pending.Oldest))
+		deletions := ""
+		if s.Pending.Deletions > 0 {
+			deletions = " (" + count(s.Pending.Deletions, "deletion") + ")"
+		}
+		p.line("  pending    %s%s, %s, oldest %s", count(s.Pending.Items, "change"), deletions, size(s.Pending.Bytes), ago(s.Pending.Oldest))
+		p.line("  at risk    %s", s.Pending.Loss)
 	}
 	if s.LocalOnly > 0 {
 		p.line("  local only %s never sent (.DS_Store, ~$x, …)", count(s.LocalOnly, "item"))
@@ -111,18 +120,35 @@ func writeStatus(w io.Writer, s control.Status) error {
 	for _, d := range s.Deferred {
 		p.line("  deferred   %s: %s", d.Path, d.Reason)
 	}
+	for _, h := range s.Held {
+		if h.Kind == "deletion" {
+			p.line("  held back  deletion of %s (%s): `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it", h.Path, count(h.Items, "item"))
+		} else {
+			p.line("  held back  %s became empty, though nobody emptied it: `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it", h.Path)
+		}
+	}
 	for _, c := range s.Conflicts {
 		p.line("  conflict   %s: %s", c.Path, c.Text)
 	}
 	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
 	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
 	next := "only when asked"
-	if s.Flush.Next != nil {
+	switch {
+	case s.Flush.Paused:
+		next = "paused until `duskfs resume`"
+	case s.Flush.Next != nil:
 		next = "next " + s.Flush.Next.Local().Format("Mon 15:04")
 	}
 	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), next, because(s.Flush.Error))
 	p.line("  cache      %s in %s", size(s.Cache.Bytes), s.Cache.Dir)
 	return p.err
+}
+
+func asOf(t *time.Time) string {
+	if t == nil {
+		return "not looked at since it was mounted"
+	}
+	return "as of " + when(t)
 }
 
 func because(text string) string {

@@ -15,8 +15,9 @@ func (a *app) unmountCommand() *cobra.Command {
 	var send bool
 	c := &cobra.Command{
 		Use: "unmount [MOUNTPOINT]", Aliases: []string{"umount"}, Short: "End a mount; unsent changes are kept", Args: atMost(1),
-		Long: `Ends a mount. Changes that were not sent are kept and are there again at the next mount. A mount
-whose daemon was killed is cleared.`,
+		Long: `Ends a mount, and says what was not sent: that is kept and is there again at the next mount. Programs
+that use the mount are named and waited for, and after ten seconds it is detached from them. A
+mount whose daemon was killed is cleared.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.unmount(c.Context(), first(args), send) },
 	}
 	c.Flags().BoolVar(&send, "flush", false, "send all changes first; the mount stays if that fails")
@@ -53,5 +54,28 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 			return err
 		}
 	}
-	return d.Unmount(ctx)
+	before, err := d.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if before.Flush.OnUnmount && !send && before.Pending.Items > 0 {
+		var told *outcome
+		if err := a.flush(ctx, d, control.FlushRequest{}); err != nil && (!errors.As(err, &told) || told.err != nil) {
+			fmt.Fprintf(a.Err, "not everything was sent: %s\n", oneLine(err))
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if before, err = d.Status(ctx); err != nil {
+			return err
+		}
+	}
+	a.awaitHolders(ctx, d.Mount())
+	if err := d.Unmount(ctx); err != nil {
+		return err
+	}
+	if p := before.Pending; p.Items > 0 {
+		fmt.Fprintf(a.Err, "%s, %s, not sent: kept for the next mount\n", count(p.Items, "change"), size(p.Bytes))
+	}
+	return nil
 }

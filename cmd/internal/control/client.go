@@ -39,12 +39,44 @@ func (c *Client) Mount() string { return c.mount }
 
 // Status implements API.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	return get[Status](ctx, c, http.MethodGet, "status")
+	return get[Status](ctx, c, http.MethodGet, "status", nil)
 }
 
 // Refresh implements API.
 func (c *Client) Refresh(ctx context.Context) (flush.RefreshResult, error) {
-	return get[flush.RefreshResult](ctx, c, http.MethodPost, "refresh")
+	return get[flush.RefreshResult](ctx, c, http.MethodPost, "refresh", nil)
+}
+
+// Diff implements API.
+func (c *Client) Diff(ctx context.Context, paths []string) ([]Change, error) {
+	return get[[]Change](ctx, c, http.MethodPost, "diff", paths)
+}
+
+// Discard implements API.
+func (c *Client) Discard(ctx context.Context, r DiscardRequest) ([]Discarded, error) {
+	return get[[]Discarded](ctx, c, http.MethodPost, "discard", r)
+}
+
+// Conflicts implements API.
+func (c *Client) Conflicts(ctx context.Context) ([]Pair, error) {
+	return get[[]Pair](ctx, c, http.MethodGet, "conflicts", nil)
+}
+
+// Resolve implements API.
+func (c *Client) Resolve(ctx context.Context, r ResolveRequest) error {
+	_, err := get[struct{}](ctx, c, http.MethodPost, "resolve", r)
+	return err
+}
+
+// Log implements API.
+func (c *Client) Log(ctx context.Context, r LogRequest) ([]flush.Receipt, error) {
+	return get[[]flush.Receipt](ctx, c, http.MethodPost, "log", r)
+}
+
+// Pause implements API.
+func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
+	_, err := get[struct{}](ctx, c, http.MethodPost, "pause", r)
+	return err
 }
 
 // Unmount implements API.
@@ -85,9 +117,9 @@ func (c *Client) Flush(ctx context.Context, r FlushRequest, progress func(flush.
 	}
 }
 
-func get[T any](ctx context.Context, c *Client, method, what string) (T, error) {
+func get[T any](ctx context.Context, c *Client, method, what string, in any) (T, error) {
 	var v T
-	body, err := c.do(ctx, method, what, nil)
+	body, err := c.do(ctx, method, what, in)
 	if err != nil {
 		return v, err
 	}

@@ -29,6 +29,19 @@ type API interface {
 	// never after Flush has returned. A drive that failed has its Error in the result, which is
 	// then returned together with an error of that kind.
 	Flush(ctx context.Context, r FlushRequest, progress func(flush.Progress)) (flush.Result, error)
+	// Diff lists what a flush would have to send, of everything or of what is at or below some
+	// absolute paths. It costs no request to the service.
+	Diff(ctx context.Context, paths []string) ([]Change, error)
+	// Discard gives up local changes. What exists only here is put into the local trash first.
+	Discard(ctx context.Context, r DiscardRequest) ([]Discarded, error)
+	// Conflicts lists what waits for a decision.
+	Conflicts(ctx context.Context) ([]Pair, error)
+	// Resolve ends a conflict.
+	Resolve(ctx context.Context, r ResolveRequest) error
+	// Log returns receipts, newest first.
+	Log(ctx context.Context, r LogRequest) ([]flush.Receipt, error)
+	// Pause stops cycles from starting by themselves, or lets them start again.
+	Pause(ctx context.Context, r PauseRequest) error
 	// Refresh looks for remote changes and applies them.
 	Refresh(ctx context.Context) (flush.RefreshResult, error)
 	// Unmount asks the daemon to stop. It returns when the mount is gone and the state is closed,
@@ -39,9 +52,73 @@ type API interface {
 // FlushRequest says what shall be sent. Paths are absolute paths below the mountpoint; none means
 // everything.
 type FlushRequest struct {
-	Paths        []string `json:"paths,omitempty"`
-	DryRun       bool     `json:"dry_run,omitempty"`
-	AllowDeletes bool     `json:"allow_deletes,omitempty"`
+	Paths  []string `json:"paths,omitempty"`
+	DryRun bool     `json:"dry_run,omitempty"`
+	// ConfirmDeletes lets pass what the guards would hold back.
+	ConfirmDeletes bool `json:"confirm_deletes,omitempty"`
+	IncludeOpen    bool `json:"include_open,omitempty"` // also what is being written to
+}
+
+// Change is one operation that a flush would send, as `duskfs diff --json` prints it.
+type Change struct {
+	// Kind is "new", "modified", "renamed" (in its folder), "moved" (to another folder), "dated"
+	// (another time alone) or "deleted".
+	Kind    string     `json:"kind"`
+	Path    string     `json:"path"`           // absolute
+	From    string     `json:"from,omitempty"` // of what was renamed or moved: where the remote has it
+	Dir     bool       `json:"dir,omitempty"`
+	OldSize int64      `json:"old_size"` // bytes that the remote has, 0 for folders
+	Size    int64      `json:"size"`
+	Items   int        `json:"items,omitempty"` // that go with a deleted folder, itself included
+	Since   *time.Time `json:"since"`
+	Reason  string     `json:"reason,omitempty"` // why it could not be sent
+}
+
+// DiscardRequest says whose changes are given up: what is at or below absolute paths, at least one.
+type DiscardRequest struct {
+	Paths  []string `json:"paths"`
+	DryRun bool     `json:"dry_run,omitempty"`
+}
+
+// Discarded is a change that was given up, or in a dry run would be.
+type Discarded struct {
+	Change
+	Trash   string `json:"trash,omitempty"`   // file with the bytes that were given up
+	Refused string `json:"refused,omitempty"` // why it was not given up
+}
+
+// Pair is a file that both sides changed, as `duskfs conflicts --json` prints it.
+type Pair struct {
+	// Kind is "conflict" (ours is the copy), "overwritten" (theirs is) or "stuck" (refused for days).
+	Kind  string     `json:"kind"`
+	Path  string     `json:"path"`            // of the copy, or of what is stuck; absolute
+	Other string     `json:"other,omitempty"` // of the file that has the name; empty if that is gone
+	Text  string     `json:"text"`
+	At    time.Time  `json:"at"`
+	Size  int64      `json:"size"` // of Path
+	Time  *time.Time `json:"time"`
+
+	OtherSize int64      `json:"other_size"`
+	OtherTime *time.Time `json:"other_time"`
+}
+
+// ResolveRequest ends the conflict of which one version is at an absolute path. Keep is "keep-both", "mine" or
+// "theirs".
+type ResolveRequest struct {
+	Path string `json:"path"`
+	Keep string `json:"keep"`
+}
+
+// LogRequest asks for the newest receipts without their items, all of them if Max is 0; or with an
+// ID for one receipt with its items.
+type LogRequest struct {
+	Max int    `json:"max,omitempty"`
+	ID  string `json:"id,omitempty"`
+}
+
+// PauseRequest is the answer to whether cycles shall start by themselves.
+type PauseRequest struct {
+	Paused bool `json:"paused"`
 }
 
 // Status is one mount, as `duskfs status --json` prints it. Times that do not apply are null.
@@ -56,6 +133,7 @@ type Status struct {
 	Auth      Auth       `json:"auth"`
 	Refresh   Refresh    `json:"refresh"`
 	Flush     Flush      `json:"flush"`
+	Held      []Held     `json:"held"` // what waits to be confirmed
 }
 
 // Drive is one drive of a mount.
@@ -66,14 +144,27 @@ type Drive struct {
 	Path       string `json:"path"` // where it is in the file system
 	ReadOnly   bool   `json:"read_only"`
 	Enumerated bool   `json:"enumerated"` // the whole drive is known
-	Error      string `json:"error,omitempty"`
+	// Stale: the service cannot be asked, so that what is shown may be out of date since Refreshed.
+	Stale     bool       `json:"stale"`
+	Refreshed *time.Time `json:"refreshed"`
+	Error     string     `json:"error,omitempty"`
 }
 
 // Pending is what a flush would send.
 type Pending struct {
-	Items  int        `json:"items"`
-	Bytes  int64      `json:"bytes"`
-	Oldest *time.Time `json:"oldest"` // oldest unsent change
+	Items     int        `json:"items"`
+	Bytes     int64      `json:"bytes"`
+	Oldest    *time.Time `json:"oldest"`         // oldest unsent change
+	Deletions int        `json:"deletions"`      // included in Items
+	Loss      string     `json:"loss,omitempty"` // what would be lost with this disk, a sentence
+}
+
+// Held is a change that is not sent before somebody confirms it: Kind is "deletion", one of very many,
+// or "emptied", a file that became empty though nobody emptied it.
+type Held struct {
+	Path  string `json:"path"`
+	Kind  string `json:"kind"`
+	Items int    `json:"items"` // that it is about
 }
 
 // Deferred is a change that could not be sent, and why.
@@ -121,13 +212,18 @@ type Flush struct {
 	State string     `json:"state"`
 	Last  *time.Time `json:"last"`
 	Next  *time.Time `json:"next"`
-	Error string     `json:"error,omitempty"`
+	// Rule is the schedule in words; Paused says that nothing starts by itself; OnUnmount that
+	// `duskfs unmount` sends first.
+	Rule      string `json:"rule"`
+	Paused    bool   `json:"paused"`
+	OnUnmount bool   `json:"on_unmount"`
+	Error     string `json:"error,omitempty"`
 }
 
-// Well reports whether nothing wants attention: nothing deferred, no conflict, the service within
+// Well reports whether nothing wants attention: nothing deferred or held back, no conflict, the service within
 // reach, and the last cycles without error. Pending work is normal.
 func (s Status) Well() bool {
-	return len(s.Deferred) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
+	return len(s.Deferred)+len(s.Held) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
 		s.Refresh.Error == "" && s.Flush.Error == ""
 }
 

@@ -26,7 +26,23 @@ func (d *daemon) Status(context.Context) (Status, error) { return d.status, nil 
 func (d *daemon) Refresh(context.Context) (flush.RefreshResult, error) {
 	return flush.RefreshResult{}, &graph.Error{Op: "delta", Kind: graph.Offline, Message: "no route"}
 }
-func (d *daemon) Unmount(context.Context) error { close(d.stopped); return nil }
+func (d *daemon) Diff(_ context.Context, paths []string) ([]Change, error) {
+	return []Change{{Kind: "new", Path: strings.Join(paths, "+"), Size: 5}}, nil
+}
+func (d *daemon) Discard(_ context.Context, r DiscardRequest) ([]Discarded, error) {
+	return []Discarded{{Change: Change{Kind: "new", Path: r.Paths[0]}, Trash: "/trash/a"}}, nil
+}
+func (d *daemon) Conflicts(context.Context) ([]Pair, error) {
+	return []Pair{{Kind: "conflict", Path: "/mnt/a/x"}}, nil
+}
+func (d *daemon) Resolve(_ context.Context, r ResolveRequest) error {
+	return &graph.Error{Op: "resolve", Item: r.Path, Kind: graph.NotExist, Message: r.Keep}
+}
+func (d *daemon) Log(_ context.Context, r LogRequest) ([]flush.Receipt, error) {
+	return make([]flush.Receipt, r.Max), nil
+}
+func (d *daemon) Pause(context.Context, PauseRequest) error { return nil }
+func (d *daemon) Unmount(context.Context) error             { close(d.stopped); return nil }
 func (d *daemon) Flush(ctx context.Context, r FlushRequest, p func(flush.Progress)) (flush.Result, error) {
 	return d.flush(ctx, r, p)
 }
@@ -74,6 +90,29 @@ func TestFlushStreamsProgressAndItsResult(t *testing.T) {
 	}
 	if want := []string{"plan", "send/mnt/a/x"}; !reflect.DeepEqual(seen, want) {
 		t.Errorf("progress %v, want %v", seen, want)
+	}
+}
+
+func TestQuestionsAndAnswersArriveAsTheyWereSent(t *testing.T) {
+	c, s, _ := serve(t, &daemon{})
+	defer s.Close(nil)
+	if got, err := c.Diff(t.Context(), []string{"/a", "/b"}); err != nil || !reflect.DeepEqual(got, []Change{{Kind: "new", Path: "/a+/b", Size: 5}}) {
+		t.Errorf("diff: %+v, %v", got, err)
+	}
+	if got, err := c.Discard(t.Context(), DiscardRequest{Paths: []string{"/a"}}); err != nil || len(got) != 1 || got[0].Path != "/a" || got[0].Trash != "/trash/a" {
+		t.Errorf("discard: %+v, %v", got, err)
+	}
+	if got, err := c.Conflicts(t.Context()); err != nil || len(got) != 1 || got[0].Path != "/mnt/a/x" {
+		t.Errorf("conflicts: %+v, %v", got, err)
+	}
+	if err := c.Resolve(t.Context(), ResolveRequest{Path: "/p", Keep: "mine"}); !errors.Is(err, graph.NotExist) || !strings.Contains(err.Error(), "/p") {
+		t.Errorf("resolve: %v", err)
+	}
+	if got, err := c.Log(t.Context(), LogRequest{Max: 3}); err != nil || len(got) != 3 {
+		t.Errorf("log: %v, %v", got, err)
+	}
+	if err := c.Pause(t.Context(), PauseRequest{Paused: true}); err != nil {
+		t.Errorf("pause: %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"sync"
 	"time"
 
@@ -46,6 +47,14 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 		answer(ctx, w, api.Refresh)
 	}))
 	mux.HandleFunc("POST /v1/flush", s.call(s.flush))
+	mux.HandleFunc("POST /v1/diff", s.call(asked(api.Diff)))
+	mux.HandleFunc("POST /v1/discard", s.call(asked(api.Discard)))
+	mux.HandleFunc("GET /v1/conflicts", s.call(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) {
+		answer(ctx, w, api.Conflicts)
+	}))
+	mux.HandleFunc("POST /v1/resolve", s.call(asked(done(api.Resolve))))
+	mux.HandleFunc("POST /v1/log", s.call(asked(api.Log)))
+	mux.HandleFunc("POST /v1/pause", s.call(asked(done(api.Pause))))
 	mux.HandleFunc("POST /v1/unmount", s.unmount)
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -121,12 +130,11 @@ type line struct {
 }
 
 func (s *Server) flush(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	var req FlushRequest
-	if err := json.NewDecoder(io.LimitReader(r.Body, 16<<20)).Decode(&req); err != nil {
-		fail(w, fmt.Errorf("flush: bad request: %w", err))
+	req, err := read[FlushRequest](r)
+	if err != nil {
+		fail(w, err)
 		return
 	}
-	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice a peer that goes
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	out := json.NewEncoder(w)
@@ -140,6 +148,33 @@ func (s *Server) flush(ctx context.Context, w http.ResponseWriter, r *http.Reque
 		l.Error = failure(err)
 	}
 	send(l)
+}
+
+// read decodes what a peer asks for.
+func read[T any](r *http.Request) (T, error) {
+	var req T
+	if err := json.NewDecoder(io.LimitReader(r.Body, 16<<20)).Decode(&req); err != nil {
+		return req, fmt.Errorf("%s: bad request: %w", path.Base(r.URL.Path), err)
+	}
+	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice a peer that goes
+	return req, nil
+}
+
+// asked makes a handler of a call with one argument.
+func asked[Q, A any](ask func(context.Context, Q) (A, error)) func(context.Context, http.ResponseWriter, *http.Request) {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+		q, err := read[Q](r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		answer(ctx, w, func(ctx context.Context) (A, error) { return ask(ctx, q) })
+	}
+}
+
+// done gives a call that returns nothing an empty answer.
+func done[Q any](do func(context.Context, Q) error) func(context.Context, Q) (struct{}, error) {
+	return func(ctx context.Context, q Q) (struct{}, error) { return struct{}{}, do(ctx, q) }
 }
 
 // answer writes what a call without arguments returns.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/cmd/internal/control"
@@ -108,7 +109,7 @@ func (a *Account) auth() control.Auth {
 		out.State = "offline"
 	}
 	if st.Err != nil {
-		out.Error = st.Err.Error()
+		out.Error = sentence(graph.KindOf(st.Err), st.Err.Error(), time.Time{}, time.Time{})
 	}
 	return out
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/duskfs/duskfs/cmd/internal/control"
 	"github.com/duskfs/duskfs/flush"
 	"github.com/duskfs/duskfs/graph"
@@ -31,18 +33,16 @@ func (a *answers) Refresh(ctx context.Context) (flush.RefreshResult, error) {
 
 // Flush implements control.API.
 func (a *answers) Flush(ctx context.Context, r control.FlushRequest, progress func(flush.Progress)) (flush.Result, error) {
-	req := flush.Request{DryRun: r.DryRun, AllowDeletes: r.AllowDeletes, Progress: progress}
-	if a.m.cfg.ReadOnly {
-		return flush.Result{}, fmt.Errorf("%s: %w: there is nothing to send", a.m.point, flush.ErrReadOnly)
+	if err := a.m.writable(); err != nil {
+		return flush.Result{}, err
 	}
-	for _, p := range r.Paths {
-		paths, err := a.m.locate(p)
-		if err != nil {
-			return flush.Result{}, err
-		}
-		req.Paths = append(req.Paths, paths...)
+	paths, err := a.m.everywhere(r.Paths)
+	if err != nil {
+		return flush.Result{}, err
 	}
-	return a.m.engine.Flush(ctx, req)
+	return a.m.engine.Flush(ctx, flush.Request{
+		Paths: paths, DryRun: r.DryRun, AllowDeletes: r.ConfirmDeletes, IncludeOpen: r.IncludeOpen, Progress: progress,
+	})
 }
 
 // locate finds drive and path of an absolute path below the mountpoint. The mountpoint of several
@@ -82,11 +82,13 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 	m := a.m
 	st := m.engine.Status()
 	s := control.Status{
-		Mount: m.point, Drives: []control.Drive{}, Deferred: []control.Deferred{}, Conflicts: []control.Conflict{},
+		Mount: m.point, Drives: []control.Drive{}, Deferred: []control.Deferred{}, Held: []control.Held{}, Conflicts: []control.Conflict{},
 		Cache:   control.Cache{Dir: m.account.dir},
 		Auth:    m.account.auth(),
 		Refresh: control.Refresh{State: "idle"},
-		Flush:   control.Flush{State: "idle", Next: moment(st.Next)},
+		Flush: control.Flush{
+			State: "idle", Next: moment(st.Next), Rule: st.Rule, Paused: st.Paused, OnUnmount: m.cfg.Flush.OnUnmount && !m.cfg.ReadOnly,
+		},
 	}
 	used, err := m.store.Content().Used()
 	if err != nil {
@@ -100,18 +102,26 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 			}
 		}
 	}
+	s.Held = m.held()
+	s.Pending.Loss = loss(s.Pending, time.Now())
 	return s, nil
 }
 
 // addDrive adds one drive to a status.
 func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
+	trouble := ""
+	if ds.Error != "" {
+		trouble = sentence(ds.Kind, ds.Error, ds.ErrAt, time.Now())
+	}
 	s.Drives = append(s.Drives, control.Drive{
 		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
-		ReadOnly: ds.ReadOnly, Enumerated: ds.Enumerated, Error: ds.Error,
+		ReadOnly: ds.ReadOnly, Enumerated: ds.Enumerated, Error: trouble,
+		Stale: ds.Stale || ds.Kind == graph.Offline || ds.Kind == graph.SignIn, Refreshed: moment(ds.LastRefresh),
 	})
 	p := ds.Pending
 	s.Pending.Items += p.Items
 	s.Pending.Bytes += p.Bytes
+	s.Pending.Deletions += p.Deletions
 	s.Pending.Oldest = earlier(s.Pending.Oldest, moment(p.Oldest))
 	s.LocalOnly += p.LocalOnly
 	for _, x := range p.Deferred {
@@ -126,13 +136,13 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	if ds.LastFlush != nil {
 		s.Flush.Last = later(s.Flush.Last, moment(ds.LastFlush.Ended))
 		if ds.LastFlush.Error != "" {
-			s.Flush.State, s.Flush.Error = "failing", ds.LastFlush.Error
+			s.Flush.State, s.Flush.Error = "failing", ended(ds.LastFlush.Error, ds.LastFlush.Ended)
 		}
 	}
-	if ds.Error != "" {
-		s.Refresh.State, s.Refresh.Error = "failing", ds.Error
+	if trouble != "" {
+		s.Refresh.State, s.Refresh.Error = "failing", trouble
 		if ds.Kind == graph.SignIn {
-			s.Auth.State, s.Auth.Error = "needed", ds.Error
+			s.Auth.State, s.Auth.Error = "needed", trouble
 		}
 		if ds.Kind == graph.Offline && s.Auth.State != "needed" && s.Auth.State != "ok" {
 			s.Auth.State = "offline"
@@ -144,6 +154,33 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	case flush.Flushing:
 		s.Flush.State = "running"
 	}
+}
+
+// ended says why a flush ended early. Of the error in full, which is in the receipt, it leaves what
+// people can do something with.
+func ended(text string, at time.Time) string {
+	for _, k := range []graph.Kind{graph.Offline, graph.Lost, graph.SignIn, graph.Throttled, graph.Failed} {
+		if strings.Contains(text, ": "+string(k)) {
+			return sentence(k, text, at, time.Now())
+		}
+	}
+	return text
+}
+
+// loss says what would be lost if the disk died now.
+func loss(p control.Pending, now time.Time) string {
+	if p.Items == 0 {
+		return ""
+	}
+	work := humanize.Bytes(uint64(max(p.Bytes, 0))) + " of work"
+	if p.Bytes == 0 {
+		work = "renames, deletions or new folders, and no bytes"
+	}
+	from := ""
+	if p.Oldest != nil {
+		from = since(*p.Oldest, now)
+	}
+	return "if this disk died now: " + work + from
 }
 
 func earlier(a, b *time.Time) *time.Time {

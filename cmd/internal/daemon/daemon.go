@@ -68,6 +68,7 @@ func Run(ctx context.Context, o Options) error {
 		why = "unmounted by somebody else"
 	}
 	m.log.Info("stopping", "mount", m.point, "why", why)
+	m.sayUnsent()
 	err := m.takeDown()
 	m.farewell(err)
 	return err
@@ -90,6 +91,7 @@ type mount struct {
 
 	listener   net.Listener // of the control socket
 	unregister func()
+	herald     *herald
 	engine     *flush.Engine
 	cancel     context.CancelFunc // ends the engine
 	running    sync.WaitGroup     // the engine
@@ -135,6 +137,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	m.herald = startHerald(cfg.Notify, m.point, m.log)
 	m.engine = m.newEngine()
 	if m.files, err = m.newFiles(); err != nil {
 		return err
@@ -178,7 +181,7 @@ func openStore(ctx context.Context, dir string, cfg *config.Config, log *slog.Lo
 	waiting, cancel := context.WithTimeout(ctx, endingWait)
 	defer cancel()
 	for {
-		s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Logger: log})
+		s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Conflicts: cfg.Conflicts, Logger: log})
 		var used *cache.InUseError
 		if !errors.As(err, &used) {
 			return s, explained(err, dir, cfg)
@@ -211,8 +214,12 @@ func explained(err error, dir string, cfg *config.Config) error {
 }
 
 func (m *mount) newEngine() *flush.Engine {
+	c := m.cfg.Flush
 	o := flush.Options{
 		Store: m.store, Schedule: m.cfg.FlushAt, Poll: m.cfg.RefreshEvery, Logger: m.log,
+		After: c.After, Order: c.Order, Parallel: c.Transfers, NoDeletes: c.NoRemoteDelete,
+		Limits: flush.Limits{Bytes: c.MaxBytes, Time: c.MaxDuration, Rate: c.Rate},
+		State:  m.account.dir, Account: m.account.source.Identity().Name, Notify: m.herald.tell,
 		Writeback: func(ino cache.Ino) { m.kernel.Writeback(ino) },
 	}
 	for _, d := range m.drives {
@@ -270,6 +277,19 @@ func (m *mount) ready() Ready {
 	return r
 }
 
+// sayUnsent says what a mount that ends leaves to be sent by the next one.
+func (m *mount) sayUnsent() {
+	items, bytes := 0, int64(0)
+	for _, d := range m.drives {
+		if p, err := m.store.Outbox(d.info.Num).Pending(); err == nil {
+			items, bytes = items+p.Items, bytes+p.Bytes
+		}
+	}
+	if items > 0 {
+		m.log.Warn("there are changes that were not sent; they are kept for the next mount", "changes", items, "bytes", bytes)
+	}
+}
+
 // askToStop makes Run go on to its end.
 func (m *mount) askToStop() { m.stopOnce.Do(func() { close(m.stop) }) }
 
@@ -291,6 +311,9 @@ func (m *mount) takeDown() error {
 	}
 	if m.files != nil {
 		errs = append(errs, m.files.Close())
+	}
+	if m.herald != nil {
+		m.herald.end()
 	}
 	if m.store != nil {
 		errs = append(errs, m.store.Sync(), m.store.Close())

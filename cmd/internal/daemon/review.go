@@ -1,0 +1,264 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/plan"
+)
+
+// everywhere finds drive and path of several absolute paths; none stays none.
+func (m *mount) everywhere(paths []string) ([]flush.Path, error) {
+	var all []flush.Path
+	for _, p := range paths {
+		found, err := m.locate(p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// drive finds a drive of the mount by its number.
+func (m *mount) drive(n cache.DriveNum) drive {
+	for _, d := range m.drives {
+		if d.info.Num == n {
+			return d
+		}
+	}
+	return drive{}
+}
+
+// writable refuses what makes no sense where nothing can be changed.
+func (m *mount) writable() error {
+	if m.cfg.ReadOnly {
+		return fmt.Errorf("%s: %w: there is nothing to send", m.point, flush.ErrReadOnly)
+	}
+	return nil
+}
+
+// Diff implements control.API.
+func (a *answers) Diff(_ context.Context, paths []string) ([]control.Change, error) {
+	list := []control.Change{}
+	if a.m.cfg.ReadOnly {
+		return list, nil
+	}
+	in, err := a.m.everywhere(paths)
+	if err != nil {
+		return nil, err
+	}
+	drives, err := a.m.engine.Changes(in...)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range drives {
+		for _, c := range d.Changes {
+			list = append(list, a.m.shown(d.Drive, c))
+		}
+	}
+	return list, nil
+}
+
+// shown is a change as people see it.
+func (m *mount) shown(n cache.DriveNum, c plan.Change) control.Change {
+	d := m.drive(n)
+	s := control.Change{
+		Kind: string(c.Kind), Path: m.outside(d, c.Path), Dir: c.Dir, OldSize: c.OldSize, Size: c.Size, Items: c.Items, Since: moment(c.Since),
+	}
+	if c.Kind == plan.Renamed && path.Dir(c.From) != path.Dir(c.Path) {
+		s.Kind = "moved"
+	}
+	if c.From != "" {
+		s.From = m.outside(d, c.From)
+	}
+	if c.Deferred != nil {
+		s.Reason = c.Deferred.Reason
+	}
+	return s
+}
+
+// Discard implements control.API.
+func (a *answers) Discard(ctx context.Context, r control.DiscardRequest) ([]control.Discarded, error) {
+	if err := a.m.writable(); err != nil {
+		return nil, err
+	}
+	in, err := a.m.everywhere(r.Paths)
+	if err != nil {
+		return nil, err
+	}
+	if len(in) == 0 {
+		return nil, errors.New("discard: no path is named")
+	}
+	done, err := a.m.engine.Discard(ctx, r.DryRun, in...)
+	list := []control.Discarded{}
+	for _, d := range done {
+		if !r.DryRun {
+			a.m.changed(flush.Path{Drive: d.Drive, Path: d.Change.Path})
+		}
+		list = append(list, control.Discarded{Change: a.m.shown(d.Drive, d.Change), Trash: d.Trash, Refused: d.Refused})
+	}
+	return list, err
+}
+
+// Conflicts implements control.API.
+func (a *answers) Conflicts(context.Context) ([]control.Pair, error) {
+	all, err := a.m.engine.Conflicts()
+	if err != nil {
+		return nil, err
+	}
+	list := []control.Pair{}
+	for _, c := range all {
+		d := a.m.drive(c.Drive)
+		p := control.Pair{
+			Kind: c.Kind, Path: a.m.outside(d, c.Path), Text: c.Text, At: c.At.UTC(),
+			Size: c.Size, Time: moment(c.Time), OtherSize: c.OtherSize, OtherTime: moment(c.OtherTime),
+		}
+		if c.Other != "" {
+			p.Other = a.m.outside(d, c.Other)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// Resolve implements control.API.
+func (a *answers) Resolve(ctx context.Context, r control.ResolveRequest) error {
+	if err := a.m.writable(); err != nil {
+		return err
+	}
+	with, err := cache.ParsePolicy(r.Keep)
+	if err != nil {
+		return err
+	}
+	in, err := a.m.locate(r.Path)
+	if err != nil {
+		return err
+	}
+	if len(in) != 1 {
+		return fmt.Errorf("%s: name one file", r.Path)
+	}
+	pairs, err := a.m.engine.Conflicts()
+	if err != nil {
+		return err
+	}
+	err = a.m.engine.Resolve(ctx, in[0], with)
+	a.m.changed(in[0])
+	for _, c := range pairs {
+		if c.Drive == in[0].Drive && (c.Path == in[0].Path || c.Other == in[0].Path) {
+			a.m.changed(flush.Path{Drive: c.Drive, Path: c.Path})
+			a.m.changed(flush.Path{Drive: c.Drive, Path: c.Other})
+		}
+	}
+	return err
+}
+
+// changed tells the kernel that a path may mean something else by now: the engine works on the tree
+// as programs do, whose changes the kernel knows of.
+func (m *mount) changed(p flush.Path) {
+	if p.Path == "" || p.Path == "/" {
+		return
+	}
+	t, d := m.store.Tree(), m.drive(p.Drive)
+	parent, err := t.Resolve(d.info.Root, path.Dir(p.Path))
+	if err != nil {
+		return // its folder went too, and is told itself
+	}
+	m.kernel.Notify(cache.Event{Parent: parent.Ino, Name: path.Base(p.Path)})
+	if n, err := t.Lookup(parent.Ino, path.Base(p.Path)); err == nil {
+		m.kernel.Notify(cache.Event{Ino: n.Ino, Bytes: true})
+	}
+}
+
+// Log implements control.API.
+func (a *answers) Log(_ context.Context, r control.LogRequest) ([]flush.Receipt, error) {
+	if r.ID == "" {
+		list, err := a.m.engine.Receipts(r.Max)
+		return append([]flush.Receipt{}, list...), err
+	}
+	one, err := a.m.engine.Receipt(r.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no receipt %q; `duskfs log` lists them", r.ID)
+	}
+	return []flush.Receipt{one}, err
+}
+
+// Pause implements control.API.
+func (a *answers) Pause(_ context.Context, r control.PauseRequest) error {
+	if r.Paused {
+		a.m.engine.Pause()
+	} else {
+		a.m.engine.Resume()
+	}
+	return nil
+}
+
+// held lists what the last flush of each drive kept back until somebody confirms it, as far as that
+// still waits.
+func (m *mount) held() []control.Held {
+	held := []control.Held{}
+	for _, d := range m.drives {
+		last, err := m.lastReceipt(d.info.Num)
+		if err != nil {
+			m.log.Warn("what is held back cannot be looked up", "drive", d.name, "err", err)
+			continue
+		}
+		if len(last.Guarded)+len(last.Emptied) == 0 {
+			continue
+		}
+		drives, err := m.engine.Changes(flush.Path{Drive: d.info.Num, Path: "/"})
+		if err != nil {
+			m.log.Warn("what is held back cannot be looked up", "drive", d.name, "err", err)
+			continue
+		}
+		waits := map[string]plan.Change{}
+		for _, x := range drives {
+			for _, c := range x.Changes {
+				waits[c.Path] = c
+			}
+		}
+		for _, p := range last.Guarded {
+			if c, ok := waits[p]; ok && c.Kind == plan.Deleted {
+				held = append(held, control.Held{Path: m.outside(d, p), Kind: "deletion", Items: max(c.Items, 1)})
+			}
+		}
+		for _, p := range last.Emptied {
+			if c, ok := waits[p]; ok && c.Kind == plan.Modified && c.Size == 0 {
+				held = append(held, control.Held{Path: m.outside(d, p), Kind: "emptied", Items: 1})
+			}
+		}
+	}
+	return held
+}
+
+// receiptsLooked is how far back the last receipt of a drive is looked for among those of all drives.
+const receiptsLooked = 50
+
+func (m *mount) lastReceipt(n cache.DriveNum) (flush.Receipt, error) {
+	list, err := m.engine.Receipts(receiptsLooked)
+	for _, r := range list {
+		if r.Num == n {
+			return r, err
+		}
+	}
+	return flush.Receipt{}, err
+}
+
+// since is a moment of the recent past for a sentence: a time of day, and the day if that was not today.
+func since(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	t, now = t.Local(), now.Local()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return " since " + t.Format("15:04")
+	}
+	return " since " + t.Format("Mon 2 Jan 15:04")
+}
