@@ -48,7 +48,7 @@ func Catalogue() []Row {
 		{17, "phantom-drives", "lists of drives have system drives, and answer 403 right after sign-in", s(5)},
 		{18, "lost-fragment-answer", "a fragment arrives and its answer is lost, so that sending it again answers 416", 0},
 		{19, "session-moves-etag", "If-Match on createUploadSession changes the eTag, and the end answers 412", 0},
-		{20, "session-held", "createUploadSession answers 409: a session exists already", 0},
+		{20, "session-held", "createUploadSession answers 409: a session exists already; what open sessions have received counts against the quota", 0},
 		{21, "stalled-headers", "the headers of a metadata reply take minutes", s(180)},
 		{22, "odd-status", "204 for PATCH, 302 for GET of an item, 308 without Location and HTML errors from storage", 0},
 		{23, "read-only-put", "PUT into a read-only folder answers 404, where a session answers 403", 0},

@@ -181,7 +181,17 @@ var rows = map[int]func(q *quirk){
 		for range 2 {
 			q.want(409, "POST", "/me/drive/root:/s:/createUploadSession", object{})
 		}
-		q.want(204, "DELETE", q.session("/s", "fail"), nil)
+		u := q.session("/s", "fail")
+		q.fragment(202, u, make([]byte, unit), 0, 2*unit)
+		q.d.SetQuota(unit + 100)
+		q.want(201, "PUT", "/me/drive/root:/fits:/content", "x")
+		if err := q.s.Switch(graphtest.Quirk{Name: "Q20", Chance: 1e-9}); err != nil {
+			q.t.Fatal(err)
+		}
+		q.want(507, "PUT", "/me/drive/root:/more:/content", make([]byte, 100))
+		q.want(204, "DELETE", u, nil)
+		q.want(201, "PUT", "/me/drive/root:/more:/content", make([]byte, 90))
+		q.s.SwitchOff("session-held")
 	},
 	21: func(q *quirk) {
 		for range 2 {

@@ -438,9 +438,23 @@ func (d *Drive) restore(it *item, now time.Time) error {
 	return nil
 }
 
+// held is what the sessions of other uploads take of the space: what they have received, if the
+// catalogue says so (Q20).
+func (d *Drive) held() (n int64) {
+	if d.s.odds[20] == nil {
+		return 0
+	}
+	for _, u := range d.s.sessions {
+		if u.d == d && u.have != u.total {
+			n += u.have
+		}
+	}
+	return n
+}
+
 // room fails if n more bytes do not fit.
 func (d *Drive) room(n int64) error {
-	if d.total > 0 && d.used+n > d.total {
+	if d.total > 0 && d.used+d.held()+n > d.total {
 		return &apiError{status: http.StatusInsufficientStorage, code: "quotaLimitReached", inner: "insufficientStorage",
 			msg: "The drive has no space left."}
 	}
