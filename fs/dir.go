@@ -202,6 +202,9 @@ func (f *FS) remove(ctx context.Context, parent cache.Ino, name string, dir bool
 	}
 	return f.listed(ctx, func() error {
 		n, err := f.tree.Remove(p.Ino, name, dir)
+		if errors.Is(err, cache.ErrNotExist) && len(name) > maxName {
+			err = cache.ErrNameTooLong
+		}
 		if err == nil {
 			f.removed(n)
 		}

@@ -28,6 +28,9 @@ func (f *FS) room(b *body, size int64) error {
 	if now < d.room.until.Load() && d.room.left.Add(-more) >= 0 {
 		return nil
 	}
+	if err := f.record(b); err != nil { // for what waits to be sent
+		return err
+	}
 	left := d.space().Free
 	d.room.left.Store(left)
 	d.room.until.Store(now + int64(roomTrust))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/fs"
 )
 
@@ -237,3 +238,56 @@ func (f *directFile) Stat() (Stat, error) {
 
 func (f *directFile) Sync() error  { return errno(f.h.Sync(context.Background())) }
 func (f *directFile) Close() error { f.h.Release(); return nil }
+
+func (f *directFile) Extent(off int64, data bool) (int64, error) {
+	at, err := f.h.Extent(context.Background(), off, data)
+	return at, errno(err)
+}
+
+func (f *directFile) Allocate(how content.Allocation, off, n int64) error {
+	return errno(f.h.Allocate(context.Background(), how, off, n))
+}
+
+func (f *directFile) CopyFrom(src File, off, at, n int64) (int64, error) {
+	k, err := f.h.CopyFrom(context.Background(), src.(*directFile).h, off, at, n)
+	return k, errno(err)
+}
+
+func (d *direct) Chown(path string, uid, gid int) error {
+	u, g := uint32(uid), uint32(gid)
+	return d.change(path, fs.Change{UID: &u, GID: &g})
+}
+
+func (d *direct) Xattr(path, name string) ([]byte, error) {
+	a, err := d.walk(path)
+	if err != nil {
+		return nil, err
+	}
+	v, err := d.fs.Xattr(context.Background(), a.Ino, name)
+	return v, errno(err)
+}
+
+func (d *direct) Xattrs(path string) ([]string, error) {
+	a, err := d.walk(path)
+	if err != nil {
+		return nil, err
+	}
+	names, err := d.fs.Xattrs(context.Background(), a.Ino)
+	return names, errno(err)
+}
+
+func (d *direct) SetXattr(path, name string, value []byte, flags cache.XattrFlags) error {
+	a, err := d.walk(path)
+	if err != nil {
+		return err
+	}
+	return errno(d.fs.SetXattr(context.Background(), a.Ino, name, value, flags))
+}
+
+func (d *direct) RemoveXattr(path, name string) error {
+	a, err := d.walk(path)
+	if err != nil {
+		return err
+	}
+	return errno(d.fs.RemoveXattr(context.Background(), a.Ino, name))
+}

@@ -72,7 +72,7 @@ var files = []Behaviour{
 	{"creation without excl opens what is there", func(t *testing.T, e Env) {
 		e.write(t, "f", []byte("old"))
 		f := e.open(t, "f", rdwr|creat)
-		if got := content(t, f); string(got) != "old" {
+		if got := wholeOf(t, f); string(got) != "old" {
 			t.Errorf("holds %q", got)
 		}
 	}},
@@ -132,12 +132,12 @@ var files = []Behaviour{
 		f := e.open(t, "f", rdwr)
 		works(t, "unlink", e.Sys.Unlink(e.Dir+"/f"))
 		e.gone(t, "f")
-		if got := content(t, f); string(got) != "hello" {
+		if got := wholeOf(t, f); string(got) != "hello" {
 			t.Errorf("holds %q", got)
 		}
 		_, err := f.WriteAt([]byte("J"), 0)
 		works(t, "write", err)
-		if got := content(t, f); string(got) != "Jello" {
+		if got := wholeOf(t, f); string(got) != "Jello" {
 			t.Errorf("holds %q after a write", got)
 		}
 		st, err := f.Stat()
@@ -146,7 +146,7 @@ var files = []Behaviour{
 			t.Errorf("links %d size %d, want 0 and 5", st.Nlink, st.Size)
 		}
 		e.write(t, "f", []byte("another"))
-		if got := content(t, f); string(got) != "Jello" {
+		if got := wholeOf(t, f); string(got) != "Jello" {
 			t.Errorf("holds %q after its name was taken", got)
 		}
 	}},
@@ -157,7 +157,7 @@ var files = []Behaviour{
 		works(t, "rename", e.rename("doc.tmp", "doc"))
 		e.has(t, "doc", []byte("new"))
 		e.gone(t, "doc.tmp")
-		if got := content(t, f); string(got) != "old bytes" {
+		if got := wholeOf(t, f); string(got) != "old bytes" {
 			t.Errorf("the old handle reads %q", got)
 		}
 		_, err := f.WriteAt([]byte("OLD"), 0)

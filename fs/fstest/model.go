@@ -275,7 +275,7 @@ func (c *comparison) tree(p string) {
 				return err
 			}
 			defer f.Close()
-			got = append(got, content(c.t, f))
+			got = append(got, wholeOf(c.t, f))
 			return nil
 		})
 		if len(got) == 2 && !bytes.Equal(got[0], got[1]) {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
 )
 
 // Mounted makes system calls on a folder.
@@ -161,4 +162,83 @@ func (f *mountedFile) WriteAt(p []byte, off int64) (n int, err error) {
 		return err
 	})
 	return n, err
+}
+
+func (f *mountedFile) Extent(off int64, data bool) (at int64, err error) {
+	whence := unix.SEEK_HOLE
+	if data {
+		whence = unix.SEEK_DATA
+	}
+	err = again(func() (err error) {
+		at, err = unix.Seek(int(f.Fd()), off, whence)
+		return err
+	})
+	return at, err
+}
+
+func (f *mountedFile) Allocate(how content.Allocation, off, n int64) error {
+	mode := uint32(0)
+	for flag, bits := range map[content.Allocation]uint32{
+		content.KeepSize:  unix.FALLOC_FL_KEEP_SIZE,
+		content.PunchHole: unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE,
+		content.ZeroRange: unix.FALLOC_FL_ZERO_RANGE,
+	} {
+		if how&flag != 0 {
+			mode |= bits
+		}
+	}
+	return again(func() error { return unix.Fallocate(int(f.Fd()), mode, off, n) })
+}
+
+func (f *mountedFile) CopyFrom(src File, off, at, n int64) (done int64, err error) {
+	err = again(func() error {
+		k, err := unix.CopyFileRange(int(src.(*mountedFile).Fd()), &off, int(f.Fd()), &at, int(n), 0)
+		done = int64(k)
+		return err
+	})
+	return done, err
+}
+
+func (m mounted) Chown(path string, uid, gid int) error {
+	return again(func() error { return unix.Lchown(m.path(path), uid, gid) })
+}
+
+func (m mounted) Xattr(path, name string) ([]byte, error) {
+	buf := make([]byte, cache.MaxXattr)
+	n := 0
+	err := again(func() (err error) {
+		n, err = unix.Lgetxattr(m.path(path), name, buf)
+		return err
+	})
+	return buf[:max(n, 0)], err
+}
+
+func (m mounted) Xattrs(path string) (names []string, err error) {
+	buf := make([]byte, 64<<10)
+	n := 0
+	err = again(func() (err error) {
+		n, err = unix.Llistxattr(m.path(path), buf)
+		return err
+	})
+	for name := range bytes.SplitSeq(buf[:max(n, 0)], []byte{0}) {
+		if len(name) > 0 {
+			names = append(names, string(name))
+		}
+	}
+	return names, err
+}
+
+func (m mounted) SetXattr(path, name string, value []byte, flags cache.XattrFlags) error {
+	f := 0
+	if flags&cache.XattrCreate != 0 {
+		f |= unix.XATTR_CREATE
+	}
+	if flags&cache.XattrReplace != 0 {
+		f |= unix.XATTR_REPLACE
+	}
+	return again(func() error { return unix.Lsetxattr(m.path(path), name, value, f) })
+}
+
+func (m mounted) RemoveXattr(path, name string) error {
+	return again(func() error { return unix.Lremovexattr(m.path(path), name) })
 }

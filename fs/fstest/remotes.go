@@ -118,7 +118,7 @@ var remotes = []Behaviour{
 		e.Remote.Put(e.Dir+"/f", data)
 		f := e.open(t, "f", rdonly)
 		works(t, "unlink", e.Sys.Unlink(e.Dir+"/f"))
-		if got := content(t, f); !bytes.Equal(got, data) {
+		if got := wholeOf(t, f); !bytes.Equal(got, data) {
 			t.Errorf("got %d other bytes", len(got))
 		}
 	}},
@@ -128,7 +128,7 @@ var remotes = []Behaviour{
 		f := e.open(t, "f", rdonly)
 		e.write(t, "f.tmp", []byte("new"))
 		works(t, "rename", e.rename("f.tmp", "f"))
-		if got := content(t, f); !bytes.Equal(got, data) {
+		if got := wholeOf(t, f); !bytes.Equal(got, data) {
 			t.Errorf("got %d other bytes", len(got))
 		}
 		e.has(t, "f", []byte("new"))

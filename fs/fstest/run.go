@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/fs"
 )
 
@@ -34,6 +35,7 @@ type Factory func(t *testing.T, w *World) Sys
 // Run tries every behaviour with the calls that f makes.
 func Run(t *testing.T, f Factory) {
 	all := append(append(append([]Behaviour(nil), files...), folders...), remotes...)
+	all = append(append(all, attributes...), spaces...)
 	w := NewWorld(t, func(w *World, _ *fs.Options) {
 		for _, b := range all {
 			w.Remote.Mkdir(folderOf(b))
@@ -146,8 +148,8 @@ func (e Env) names(t *testing.T, name string) []string {
 	}
 }
 
-// content reads an open file from the start.
-func content(t *testing.T, f File) []byte {
+// wholeOf reads an open file from the start.
+func wholeOf(t *testing.T, f File) []byte {
 	t.Helper()
 	var out []byte
 	buf := make([]byte, 64<<10)
@@ -201,4 +203,11 @@ func pattern(n int) []byte {
 		b[i] = byte(i*7 + i>>8*13 + i>>16*31)
 	}
 	return b
+}
+
+// writing reports whether the file system still has a file open for writing: the kernel tells it of
+// a close a little later.
+func (e Env) writing(t *testing.T, name string) bool {
+	t.Helper()
+	return e.FS.Writing(cache.Ino(e.stat(t, name).Ino))
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
 )
 
 // Sys are the calls that a behaviour is written in. Paths begin with a slash, at the root of the
@@ -19,6 +20,11 @@ type Sys interface {
 	Chmod(path string, mode uint32) error
 	Chtimes(path string, atime, mtime time.Time) error
 	OpenDir(path string) (Dir, error)
+	Chown(path string, uid, gid int) error
+	Xattr(path, name string) ([]byte, error)
+	Xattrs(path string) ([]string, error)
+	SetXattr(path, name string, value []byte, flags cache.XattrFlags) error
+	RemoveXattr(path, name string) error
 	// Free returns the bytes that statfs says are free.
 	Free(path string) (int64, error)
 }
@@ -32,6 +38,11 @@ type File interface {
 	Truncate(size int64) error
 	Stat() (Stat, error)
 	Sync() error
+	// Extent is lseek(2) with SEEK_DATA or SEEK_HOLE.
+	Extent(off int64, data bool) (int64, error)
+	Allocate(how content.Allocation, off, n int64) error
+	// CopyFrom is copy_file_range(2).
+	CopyFrom(src File, off, at, n int64) (int64, error)
 	Close() error
 }
 
