@@ -55,12 +55,10 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 		Store: o.Store, Drive: d.Num, Service: d.Service, FollowOnly: d.ReadOnly,
 		Logger: o.Logger, Now: o.Now,
 	})
-	info, err := o.Store.Drive(d.Num)
-	library := err == nil && info.Drive.Type == "documentLibrary"
 	k.pusher = push.New(push.Options{
 		Outbox: k.outbox, Nodes: o.Store.Tree(), Content: o.Store.Content(), Service: d.Service,
 		Writeback: o.Writeback, Logger: o.Logger, Now: o.Now, Parallel: o.Parallel,
-		Drive: d.Num, Library: library, Throttle: throttle, Overtaken: k.rescue,
+		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue,
 	})
 	return k
 }

@@ -66,8 +66,9 @@ type flight struct {
 	items   []ReceiptItem
 	last    plan.Plan  // of the last round
 	root    graph.Item // as the service has it, once that was asked
-	gap     bool       // nobody has looked at the service for long
-	sent    int64      // bytes, for the limit
+	library bool
+	gap     bool  // nobody has looked at the service for long
+	sent    int64 // bytes, for the limit
 }
 
 // run does the rounds.
@@ -123,7 +124,7 @@ func (f *flight) run(ctx context.Context) error {
 
 // send carries out one round. over says that the time of the flush has run out.
 func (f *flight) send(ctx context.Context, todo plan.Plan, last bool, until time.Time) (done push.Result, over bool, err error) {
-	req := push.Request{Last: last, IncludeOpen: f.IncludeOpen, Look: f.gap, Progress: f.show.step}
+	req := push.Request{Last: last, IncludeOpen: f.IncludeOpen, Look: f.gap, Library: f.library, Progress: f.show.step}
 	if most := f.o.Limits.Bytes; most > 0 {
 		if req.Bytes = most - f.sent; req.Bytes <= 0 {
 			req.Bytes = 1 // nothing with bytes begins but the first
@@ -239,7 +240,7 @@ func (f *flight) same(ctx context.Context) error {
 	if !graph.SameDrive(d.ID, info.Drive.ID) || n.Base == nil || n.Base.Item != root.ID {
 		return fmt.Errorf("%s: %w", f.d.Name, ErrOtherDrive)
 	}
-	f.root = root
+	f.root, f.library = root, d.Type == "documentLibrary"
 	return nil
 }
 

@@ -83,7 +83,7 @@ func keepReceipt(state string, r *Receipt) error {
 	for i := 0; ; i++ {
 		r.ID = fmt.Sprintf("%s-%d", r.Started.UTC().Format(receiptTime), r.Num)
 		if i > 0 {
-			r.ID += fmt.Sprintf("-%d", i)
+			r.ID += fmt.Sprintf("~%d", i)
 		}
 		f, err = os.OpenFile(filepath.Join(dir, r.ID+".json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if !errors.Is(err, fs.ErrExist) || i > 1000 {

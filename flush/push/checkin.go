@@ -23,7 +23,7 @@ func (t *task) publish(ctx context.Context, v verdict) verdict {
 	known := t.p.checkOut
 	t.p.mu.Unlock()
 	c, ok := t.p.o.Service.(graph.CheckIner)
-	if !ok || !t.p.o.Library || v.Outcome != Sent || v.fatal != nil || known == never {
+	if !ok || !t.req.Library || v.Outcome != Sent || v.fatal != nil || known == never {
 		return v
 	}
 	out, err := c.CheckedOut(ctx, v.Item)

@@ -63,8 +63,6 @@ type Options struct {
 	Now       func() time.Time // default time.Now
 	Parallel  int              // steps under way at once; default 4
 	Drive     cache.DriveNum
-	// Library says that the drive is a library, in which files can be checked out.
-	Library bool
 	// Throttle keeps uploads to a number of bytes a second; nil does not. Several pushers may share one.
 	Throttle *Throttle
 	// Overtaken is told of the bytes of somebody else that an upload replaced unseen: they are older
@@ -107,6 +105,8 @@ type Request struct {
 	Bytes int64
 	// IncludeOpen sends files that are being written to, as they are after a moment's wait.
 	IncludeOpen bool
+	// Library says that the drive is a library, in which files can be checked out.
+	Library bool
 	// Look reads every item by its id before it is replaced, moved or deleted: what is known of it is
 	// old.
 	Look bool

@@ -1,0 +1,543 @@
+package flush_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/schedule"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+// with gives a world's engine other options.
+func with(w *simtest.World, o flush.Options) {
+	w.Options = o
+	w.Use(w.Near)
+}
+
+func TestAReceiptInAFileTellsOfEveryStep(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		put(t, d, "/a.txt", "base")
+		put(t, d, "/locked.docx", "base")
+		put(t, d, "/gone", "x")
+	}, func(t *testing.T, w *simtest.World) {
+		with(w, flush.Options{Account: "me@example.com"})
+		before, err := w.Far.Stat("/a.txt")
+		must(t, err, w.Far.Lock("/locked.docx", 0), w.Write("/a.txt", []byte("mine")), w.Write("/locked.docx", []byte("x")), w.Mkdir("/d"), w.Remove("/gone"))
+		r := w.Flush()
+		if r.File == "" {
+			t.Fatalf("no receipt: %+v", r)
+		}
+		full, err := w.Engine.Receipt(r.File)
+		must(t, err)
+		if full.Schema != flush.ReceiptSchema || full.Account != "me@example.com" || string(full.Drive) != w.Far.ID() ||
+			full.Trigger != "asked" || full.Totals.Sent != 3 || full.Totals.Bytes != 4 || full.Totals.Deferred != 1 || full.Totals.Left != 1 {
+			t.Errorf("receipt: %+v", full)
+		}
+		byPath := map[string]flush.ReceiptItem{}
+		for _, i := range full.Items {
+			byPath[i.Path] = i
+		}
+		after, err := w.Far.Stat("/a.txt")
+		must(t, err)
+		a := byPath["/a.txt"]
+		if a.Op != "replace" || a.Item == "" || a.OldETag == "" || a.ETag == "" || a.OldETag == a.ETag || a.Bytes != 4 || a.Hash == "" || a.Outcome != "sent" {
+			t.Errorf("a.txt: %+v (%+v, %+v)", a, before, after)
+		}
+		if l := byPath["/locked.docx"]; l.Outcome != "deferred" || !strings.Contains(l.Reason, "open") || l.Request == "" {
+			t.Errorf("locked.docx: %+v", l)
+		}
+		if g := byPath["/gone"]; g.Op != "delete" || g.OldETag == "" || g.ETag != "" || g.Item == "" {
+			t.Errorf("gone: %+v", g)
+		}
+		list, err := w.Engine.Receipts(0)
+		must(t, err)
+		if len(list) != 1 || list[0].ID != r.File || list[0].Items != nil {
+			t.Errorf("list: %+v", list)
+		}
+		must(t, w.Write("/b.txt", []byte("b")))
+		second := w.Flush()
+		if list, err := w.Engine.Receipts(1); err != nil || len(list) != 1 || list[0].ID != second.File {
+			t.Errorf("newest: %+v, %v", list, err)
+		}
+		for _, id := range []string{"", "..", "../engine", "none"} {
+			if _, err := w.Engine.Receipt(id); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("receipt %q: %v", id, err)
+			}
+		}
+		st, err := os.Stat(filepath.Join(w.Dir, "receipts", r.File+".json"))
+		if err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v", st, err)
+		}
+	})
+}
+
+// stranger is a service with another drive behind it.
+type stranger struct {
+	graph.Service
+	drive graph.DriveID
+	root  graph.ItemID
+}
+
+func (s *stranger) Drive(ctx context.Context) (graph.Drive, error) {
+	d, err := s.Service.Drive(ctx)
+	if s.drive != "" {
+		d.ID = s.drive
+	}
+	return d, err
+}
+
+func (s *stranger) Root(ctx context.Context) (graph.Item, error) {
+	i, err := s.Service.Root(ctx)
+	if s.root != "" {
+		i.ID = s.root
+	}
+	return i, err
+}
+
+func TestNothingIsSentToAnotherDrive(t *testing.T) {
+	for _, s := range []*stranger{{drive: "b!OTHER"}, {root: "01OTHER"}} {
+		in(t, nil, func(t *testing.T, w *simtest.World) {
+			s.Service = w.Near
+			w.Use(s)
+			must(t, w.Write("/a.txt", []byte("mine")))
+			w.Server.ResetCounts()
+			_, err := w.Engine.Flush(t.Context(), flush.Request{})
+			if !errors.Is(err, flush.ErrOtherDrive) || w.Server.Counts().Writes > 0 {
+				t.Errorf("%v, %d writes", err, w.Server.Counts().Writes)
+			}
+			w.Use(w.Near)
+			w.Flush()
+			w.Equal()
+		})
+	}
+}
+
+func TestASecondFlushJoinsTheFirstAndSendsWhatCameBetween(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", simtest.Data("a", 900<<10)))
+		var once sync.Once
+		second := make(chan flush.Result, 1)
+		heard := false
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				once.Do(func() {
+					must(t, w.Write("/b.txt", []byte("later")))
+					go func() {
+						res, err := w.Engine.Flush(t.Context(), flush.Request{Progress: func(flush.Progress) { heard = true }})
+						if err != nil {
+							t.Error(err)
+						}
+						second <- res
+					}()
+					synctest.Wait()
+				})
+			}
+			return under.RoundTrip(r)
+		})
+		first, err := w.Engine.Flush(t.Context(), flush.Request{})
+		must(t, err)
+		joined := <-second
+		if first.Drives[0].Sent != 2 || joined.Drives[0].File != first.Drives[0].File || !heard {
+			t.Errorf("first %+v, second %+v, heard %v", first, joined, heard)
+		}
+		w.Equal()
+	})
+}
+
+func TestWhoeverLeavesAJoinedFlushDoesNotEndIt(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("mine")))
+		ctx, cancel := context.WithCancel(t.Context())
+		var once sync.Once
+		ended := make(chan error, 1)
+		second := make(chan flush.Result, 1)
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if r.Method == http.MethodPost {
+				once.Do(func() {
+					go func() {
+						res, err := w.Engine.Flush(t.Context(), flush.Request{})
+						if err != nil {
+							t.Error(err)
+						}
+						second <- res
+					}()
+					synctest.Wait()
+					cancel()
+					synctest.Wait()
+				})
+			}
+			return under.RoundTrip(r)
+		})
+		go func() {
+			_, err := w.Engine.Flush(ctx, flush.Request{})
+			ended <- err
+		}()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first: %v", err)
+		}
+		if r := <-second; r.Drives[0].Sent != 1 {
+			t.Errorf("the second: %+v", r)
+		}
+		w.Equal()
+	})
+}
+
+func TestLimitsLeaveTheRestForTheNextFlush(t *testing.T) {
+	t.Run("bytes", func(t *testing.T) {
+		in(t, nil, func(t *testing.T, w *simtest.World) {
+			with(w, flush.Options{Limits: flush.Limits{Bytes: 1000}, Parallel: 1})
+			for i := range 5 {
+				must(t, w.Write(fmt.Sprintf("/%d", i), simtest.Data("x", 600+i)))
+			}
+			must(t, w.Mkdir("/d"))
+			var got []int
+			for range 3 {
+				r := w.Flush()
+				got = append(got, r.Sent, r.Over)
+			}
+			if want := []int{3, 3, 2, 1, 1, 0}; !slices.Equal(got, want) {
+				t.Errorf("sent and left: %v, want %v", got, want)
+			}
+			w.Equal()
+		})
+	})
+	t.Run("time", func(t *testing.T) {
+		in(t, nil, func(t *testing.T, w *simtest.World) {
+			with(w, flush.Options{Limits: flush.Limits{Time: time.Minute}, Parallel: 1})
+			must(t, w.Write("/a.bin", simtest.Data("a", 900<<10)), w.Write("/b.bin", simtest.Data("b", 1900<<10)))
+			w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+				if r.Method == http.MethodPut {
+					time.Sleep(25 * time.Second)
+				}
+				return under.RoundTrip(r)
+			})
+			r := w.Flush()
+			if r.Over == 0 || r.Error != "" || r.Left == 0 {
+				t.Errorf("flush: %+v", r)
+			}
+			w.Between(nil)
+			for w.Flush().Left > 0 {
+			}
+			w.Equal()
+		})
+	})
+	t.Run("rate", func(t *testing.T) {
+		in(t, nil, func(t *testing.T, w *simtest.World) {
+			limit, err := schedule.ParseRate("100KiB")
+			must(t, err)
+			with(w, flush.Options{Limits: flush.Limits{Rate: limit}})
+			must(t, w.Write("/a.bin", simtest.Data("a", 1<<20)), w.Write("/b.bin", simtest.Data("b", 1<<20)))
+			began := time.Now()
+			var rate int64
+			var left time.Duration
+			_, err = w.Engine.Flush(t.Context(), flush.Request{Progress: func(p flush.Progress) {
+				if p.Sent > 0 && p.Sent < p.Bytes {
+					rate, left = p.Rate, p.Left
+				}
+			}})
+			must(t, err)
+			if took := time.Since(began); took < 19*time.Second || took > 23*time.Second {
+				t.Errorf("2 MiB took %v", took)
+			}
+			if rate < 50<<10 || rate > 200<<10 || left <= 0 {
+				t.Errorf("told of %d bytes a second, %v left", rate, left)
+			}
+			w.Equal()
+		})
+	})
+}
+
+func TestThePauseOutlivesTheEngine(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		w.Engine.Pause()
+		w.Use(w.Near)
+		if !w.Engine.Status().Paused {
+			t.Error("not paused any more")
+		}
+		w.Engine.Resume()
+		w.Use(w.Near)
+		if w.Engine.Status().Paused {
+			t.Error("still paused")
+		}
+		if at := w.Engine.Status().Drives[0].LastRefresh; at.IsZero() {
+			t.Error("the last refresh is forgotten")
+		}
+	})
+}
+
+func TestAFlushStartsWhenNothingWasChangedForAWhile(t *testing.T) {
+	running(t, flush.Options{After: 10 * time.Minute, Poll: time.Hour}, func(t *testing.T, w *simtest.World) {
+		for i := range 5 {
+			// Files have the machine's time, not that of the bubble, so what is new tells.
+			must(t, w.Write(fmt.Sprintf("/%d.txt", i), []byte("x")))
+			time.Sleep(8 * time.Minute)
+			if pending(w) != i+1 {
+				t.Error("sent too early")
+			}
+		}
+		time.Sleep(4 * time.Minute)
+		synctest.Wait()
+		if pending(w) != 0 {
+			t.Error("not sent")
+		}
+		w.Server.ResetCounts()
+		time.Sleep(30 * time.Minute)
+		if n := w.Server.Counts().Writes; n > 0 {
+			t.Errorf("%d writes though nothing changed", n)
+		}
+		w.Equal()
+	})
+}
+
+func TestAPersonHearsOnceOfWhatBegins(t *testing.T) {
+	var mu sync.Mutex
+	var kinds []flush.NoticeKind
+	o := flush.Options{After: time.Minute, Poll: 5 * time.Minute, Notify: func(n flush.Notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		kinds = append(kinds, n.Kind)
+	}}
+	heard := func() []flush.NoticeKind {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		got := kinds
+		kinds = nil
+		return got
+	}
+	running(t, o, func(t *testing.T, w *simtest.World) {
+		w.Server.SetOffline(true)
+		time.Sleep(time.Hour)
+		if got := heard(); len(got) > 0 {
+			t.Errorf("offline with nothing to send: %v", got)
+		}
+		must(t, w.Write("/a.txt", []byte("mine")))
+		time.Sleep(time.Hour)
+		if got := heard(); !slices.Equal(got, []flush.NoticeKind{flush.NoticeOffline}) {
+			t.Errorf("offline: %v", got)
+		}
+		w.Server.SetOffline(false)
+		time.Sleep(time.Hour)
+		if got := heard(); !slices.Equal(got, []flush.NoticeKind{flush.NoticeBack}) {
+			t.Errorf("back: %v", got)
+		}
+		must(t, w.Far.Lock("/a.txt", 0), w.Write("/a.txt", []byte("mine 2")))
+		time.Sleep(3 * time.Hour)
+		if got := heard(); !slices.Equal(got, []flush.NoticeKind{flush.NoticeDeferred}) {
+			t.Errorf("deferred: %v", got)
+		}
+		must(t, w.Far.Lock("/a.txt", -1))
+	})
+}
+
+func TestWhatIsRefusedForDaysIsOfferedAsACopy(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.docx", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Far.Lock("/a.docx", 0), w.Write("/a.docx", []byte("mine")))
+		w.Flush()
+		w.Skip(2 * 24 * time.Hour)
+		w.Flush()
+		if list, err := w.Engine.Conflicts(); err != nil || len(list) > 0 {
+			t.Errorf("too early: %+v, %v", list, err)
+		}
+		w.Skip(2 * 24 * time.Hour)
+		w.Flush()
+		w.Flush()
+		list, err := w.Engine.Conflicts()
+		must(t, err)
+		if len(list) != 1 || list[0].Kind != "stuck" || list[0].Path != "/a.docx" {
+			t.Fatalf("offered: %+v", list)
+		}
+		must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: "/a.docx"}, cache.KeepBoth))
+		w.Flush()
+		w.Equal()
+		if list, err := w.Engine.Conflicts(); err != nil || len(list) != 1 || list[0].Kind != "conflict" {
+			t.Errorf("afterwards: %+v, %v", list, err)
+		}
+		must(t, w.Far.Lock("/a.docx", -1))
+	})
+}
+
+func TestAFileThatBecameEmptyIsHeldBack(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "precious") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/tmp-save", nil), w.Move("/tmp-save", "/a.txt")) // a save on a full disk
+		r, err := w.Engine.Flush(t.Context(), flush.Request{})
+		must(t, err)
+		if d := r.Drives[0]; d.Emptied != 1 || d.Sent != 0 || !r.InPart() || d.Left != 1 {
+			t.Errorf("flush: %+v", d)
+		}
+		if got := w.There()["/a.txt"]; got != "precious" {
+			t.Errorf("there: %q", got)
+		}
+		r, err = w.Engine.Flush(t.Context(), flush.Request{AllowDeletes: true})
+		must(t, err)
+		if d := r.Drives[0]; d.Emptied != 0 || d.Sent != 1 {
+			t.Errorf("confirmed: %+v", d)
+		}
+		w.Equal()
+	})
+}
+
+func TestADryRunTellsWhatItCosts(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/d/1", "1"); put(t, d, "/d/2", "2") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Remove("/d"), w.Write("/a.bin", simtest.Data("x", 40<<20)))
+		r, err := w.Engine.Flush(t.Context(), flush.Request{DryRun: true})
+		must(t, err)
+		p := r.Drives[0].Plan
+		if p.Requests != 7 || p.Units != 6 || p.Time < 10*time.Second || p.Time > time.Minute || p.Steps[1].Items != 3 {
+			t.Errorf("%+v", p)
+		}
+	})
+}
+
+func TestBytesOverwrittenUnseenComeBackAsACopy(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.bin", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", simtest.Data("mine", 100<<10)))
+		var once sync.Once
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				once.Do(func() { put(t, w.Far, "/a.bin", "theirs, unseen") })
+			}
+			return under.RoundTrip(r)
+		})
+		w.Flush()
+		w.Between(nil)
+		w.Flush()
+		w.Equal()
+		found := ""
+		for p, data := range w.There() {
+			if data == "theirs, unseen" {
+				found = p
+			}
+		}
+		if !strings.HasPrefix(found, "/a (conflict ") || len(w.There()) != 2 {
+			t.Errorf("there: %d files, theirs at %q", len(w.There()), found)
+		}
+		list, err := w.Engine.Conflicts()
+		must(t, err)
+		if len(list) != 1 || list[0].Kind != "overwritten" || list[0].Path != found || list[0].Other != "/a.bin" {
+			t.Fatalf("conflicts: %+v", list)
+		}
+		must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: found}, cache.Theirs))
+		w.Flush()
+		w.Equal()
+		if got := w.There(); len(got) != 1 || got["/a.bin"] != "theirs, unseen" {
+			t.Errorf("there: %d files", len(got))
+		}
+	})
+}
+
+func TestAfterALongGapEveryItemIsLookedAt(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+		looks := func() int {
+			must(t, w.Write("/a.txt", []byte(time.Now().String())))
+			time.Sleep(time.Second)
+			w.Server.ResetCounts()
+			w.Flush()
+			return w.Server.Counts().Of(graphtest.OpItem)
+		}
+		usual := looks()
+		w.Skip(25 * time.Hour)
+		w.Use(w.Near)
+		if got := looks(); got <= usual {
+			t.Errorf("%d looks at items, usually %d", got, usual)
+		}
+		if got := looks(); got != usual {
+			t.Errorf("soon afterwards %d looks at items, usually %d", got, usual)
+		}
+		w.Equal()
+	})
+}
+
+// library is a drive whose files are checked out by who uploads them.
+type library struct {
+	graph.Service
+	mu     sync.Mutex
+	out    bool
+	asked  int
+	ins    []graph.ItemID
+	refuse error
+}
+
+func (l *library) Drive(ctx context.Context) (graph.Drive, error) {
+	d, err := l.Service.Drive(ctx)
+	d.Type = "documentLibrary"
+	return d, err
+}
+
+func (l *library) CheckedOut(context.Context, graph.ItemID) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	return l.out, nil
+}
+
+func (l *library) CheckIn(_ context.Context, id graph.ItemID, _ string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ins = append(l.ins, id)
+	return l.refuse
+}
+
+func TestWhatALibraryHoldsCheckedOutIsCheckedIn(t *testing.T) {
+	for _, out := range []bool{true, false} {
+		in(t, nil, func(t *testing.T, w *simtest.World) {
+			l := &library{Service: w.Near, out: out}
+			w.Near = l
+			w.Options.Parallel = 1
+			w.Use(l)
+			for i := range 3 {
+				must(t, w.Write(fmt.Sprintf("/%d", i), []byte("x")))
+			}
+			if r := w.Flush(); r.Sent != 3 {
+				t.Errorf("flush: %+v", r)
+			}
+			if want := map[bool]int{true: 3, false: 0}[out]; len(l.ins) != want {
+				t.Errorf("%d checked in, want %d", len(l.ins), want)
+			}
+			if want := map[bool]int{true: 3, false: 1}[out]; l.asked != want {
+				t.Errorf("asked %d times, want %d", l.asked, want)
+			}
+			l.refuse = &graph.Error{Op: "check in", Kind: graph.Invalid, Message: "a column must be filled in"}
+			if !out {
+				return
+			}
+			must(t, w.Write("/more", []byte("x")))
+			r := w.Flush()
+			if s := r.Receipt.Steps[0]; r.Sent != 1 || !strings.Contains(s.Reason, "column must be filled in") {
+				t.Errorf("refused: %+v", r)
+			}
+		})
+	}
+}
+
+func TestReceiptsReadAsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../docs/RECEIPTS.md")
+	must(t, err)
+	_, example, ok := strings.Cut(string(text), "```json\n")
+	if !ok {
+		t.Fatal("no example")
+	}
+	example, _, _ = strings.Cut(example, "```")
+	d := json.NewDecoder(strings.NewReader(example))
+	d.DisallowUnknownFields()
+	var r flush.Receipt
+	must(t, d.Decode(&r))
+	if r.Schema != flush.ReceiptSchema || len(r.Items) == 0 || r.Totals.Sent == 0 {
+		t.Errorf("%+v", r)
+	}
+}
