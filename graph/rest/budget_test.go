@@ -69,14 +69,14 @@ func TestAnHourOfWorkAtTheLimitTakesAnHour(t *testing.T) {
 		refused int // at most
 	}{
 		{"told of the limit", false, rest.SmallTenant, 60, 3},
-		{"told nothing", true, rest.SmallTenant, 15, 10},
-		{"told of the limit, believing in a larger one", false, 6000, 15, 3},
+		{"told nothing", true, rest.SmallTenant, 10, 10},
+		{"told of the limit, believing in a larger one", false, 6000, 10, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			minutes := c.minutes
 			if testing.Short() {
-				minutes = min(minutes, 15)
+				minutes = min(minutes, 10)
 			}
 			var line *wire
 			in(t, graphtest.Options{UnitsPerMinute: rest.SmallTenant}, func(o *rest.Options) {

@@ -173,28 +173,32 @@ func TestAnAddressForNoticesMustBeOne(t *testing.T) {
 
 // A host that goes silent is left after the time it has promised to be heard in.
 func TestASilentHostIsLeft(t *testing.T) {
+	var mu sync.Mutex
 	var lines []*mutable
+	open := func() []*mutable { mu.Lock(); defer mu.Unlock(); return lines }
 	in(t, graphtest.Options{}, func(o *rest.Options) {
 		inner := o.Transport
 		o.StorageTransport = carrier(func(r *http.Request) (*http.Response, error) {
 			resp, err := inner.RoundTrip(r)
 			if err == nil && resp.StatusCode == http.StatusSwitchingProtocols {
 				m := &mutable{ReadWriteCloser: resp.Body.(io.ReadWriteCloser), closed: make(chan struct{})}
+				mu.Lock()
 				lines = append(lines, m)
+				mu.Unlock()
 				resp.Body = m
 			}
 			return resp, err
 		})
 	}, func(w *world) {
 		heard, stop := w.listen()
-		lines[0].mute.Store(true)
+		open()[0].mute.Store(true)
 		time.Sleep(84 * time.Second)
-		if len(lines) != 1 {
+		if len(open()) != 1 {
 			t.Error("left too early")
 		}
 		time.Sleep(30 * time.Second)
-		if len(lines) != 2 || heard.Load() != 2 {
-			t.Errorf("%d connections, told %d times", len(lines), heard.Load())
+		if len(open()) != 2 || heard.Load() != 2 {
+			t.Errorf("%d connections, told %d times", len(open()), heard.Load())
 		}
 		_ = stop()
 	})

@@ -156,7 +156,7 @@ func TestDownloadsTakeNoMemory(t *testing.T) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		before, most := m.HeapInuse, uint64(0)
-		size := int64(256 << 20)
+		size := int64(96 << 20)
 		r, err := w.near.Content(w.ctx(), i.ID, i.Version(), 0, size)
 		must(t, err)
 		defer r.Close()
@@ -165,7 +165,7 @@ func TestDownloadsTakeNoMemory(t *testing.T) {
 			if _, err := io.ReadFull(r, p); err != nil {
 				t.Fatal(err)
 			}
-			if n%32 == 0 {
+			if n%16 == 0 {
 				runtime.GC()
 				runtime.ReadMemStats(&m)
 				most = max(most, m.HeapInuse)
