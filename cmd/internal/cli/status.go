@@ -87,6 +87,9 @@ func (a *app) daemons(ctx context.Context, path string) ([]*control.Client, erro
 	return all, nil
 }
 
+// heldShown is how many of what is held back people are shown.
+const heldShown = 5
+
 // writeStatus prints a status for people.
 func writeStatus(w io.Writer, s control.Status) error {
 	p := &printer{w: w}
@@ -120,7 +123,11 @@ func writeStatus(w io.Writer, s control.Status) error {
 	for _, d := range s.Deferred {
 		p.line("  deferred   %s: %s", d.Path, d.Reason)
 	}
-	for _, h := range s.Held {
+	for i, h := range s.Held {
+		if i == heldShown {
+			p.line("  held back  %d more: `duskfs diff` lists them", len(s.Held)-i)
+			break
+		}
 		if h.Kind == "deletion" {
 			p.line("  held back  deletion of %s (%s): `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it", h.Path, count(h.Items, "item"))
 		} else {

@@ -102,7 +102,16 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 			}
 		}
 	}
-	s.Held = m.held()
+	for _, d := range m.drives {
+		if s.Pending.Items == 0 || m.cfg.ReadOnly {
+			break
+		}
+		held, err := m.held(d)
+		if err != nil {
+			return s, fmt.Errorf("status: %w", err)
+		}
+		s.Held = append(s.Held, held...)
+	}
 	s.Pending.Loss = loss(s.Pending, time.Now())
 	return s, nil
 }

@@ -200,55 +200,25 @@ func (a *answers) Pause(_ context.Context, r control.PauseRequest) error {
 	return nil
 }
 
-// held lists what the last flush of each drive kept back until somebody confirms it, as far as that
-// still waits.
-func (m *mount) held() []control.Held {
-	held := []control.Held{}
-	for _, d := range m.drives {
-		last, err := m.lastReceipt(d.info.Num)
-		if err != nil {
-			m.log.Warn("what is held back cannot be looked up", "drive", d.name, "err", err)
-			continue
-		}
-		if len(last.Guarded)+len(last.Emptied) == 0 {
-			continue
-		}
-		drives, err := m.engine.Changes(flush.Path{Drive: d.info.Num, Path: "/"})
-		if err != nil {
-			m.log.Warn("what is held back cannot be looked up", "drive", d.name, "err", err)
-			continue
-		}
-		waits := map[string]plan.Change{}
-		for _, x := range drives {
-			for _, c := range x.Changes {
-				waits[c.Path] = c
-			}
-		}
-		for _, p := range last.Guarded {
-			if c, ok := waits[p]; ok && c.Kind == plan.Deleted {
-				held = append(held, control.Held{Path: m.outside(d, p), Kind: "deletion", Items: max(c.Items, 1)})
-			}
-		}
-		for _, p := range last.Emptied {
-			if c, ok := waits[p]; ok && c.Kind == plan.Modified && c.Size == 0 {
-				held = append(held, control.Held{Path: m.outside(d, p), Kind: "emptied", Items: 1})
-			}
-		}
+// held lists what a flush would keep back now until somebody confirms it.
+func (m *mount) held(d drive) ([]control.Held, error) {
+	info, err := m.store.Drive(d.info.Num)
+	if err != nil {
+		return nil, err
 	}
-	return held
-}
-
-// receiptsLooked is how far back the last receipt of a drive is looked for among those of all drives.
-const receiptsLooked = 50
-
-func (m *mount) lastReceipt(n cache.DriveNum) (flush.Receipt, error) {
-	list, err := m.engine.Receipts(receiptsLooked)
-	for _, r := range list {
-		if r.Num == n {
-			return r, err
-		}
+	v, err := m.store.Outbox(d.info.Num).View()
+	if err != nil {
+		return nil, err
 	}
-	return flush.Receipt{}, err
+	var held []control.Held
+	p := plan.Make(v, plan.Options{NoDeletes: m.cfg.Flush.NoRemoteDelete, Partial: !info.Enumerated})
+	for _, s := range p.Guarded {
+		held = append(held, control.Held{Path: m.outside(d, s.Path), Kind: "deletion", Items: 1 + len(s.Known)})
+	}
+	for _, s := range p.Emptied {
+		held = append(held, control.Held{Path: m.outside(d, s.Path), Kind: "emptied", Items: 1})
+	}
+	return held, nil
 }
 
 // since is a moment of the recent past for a sentence: a time of day, and the day if that was not today.
