@@ -50,6 +50,9 @@ func (x *tx) commitStep(d DriveNum, a Attempt, item graph.Item) (Node, error) {
 		return n, x.commitGone(d, a, item, n, exists, g)
 	case a.Item != "" && itemOf(&n) != a.Item:
 		return n, nil // it lost the item, and nobody has it: the feed will tell
+	case a.Item == "" && itemOf(&n) != "" && itemOf(&n) != item.ID:
+		// While it was made there it became the heir of another item here: that one it keeps.
+		return n, x.commitGone(d, a, item, n, false, g)
 	}
 	if g != nil {
 		if err := x.setGone(d, item.ID, nil); err != nil {

@@ -149,3 +149,19 @@ func TestHeirsRepeatedly(t *testing.T) {
 	}
 	w.equal("gone", w.gone(), "")
 }
+
+// A file that is being made there, and becomes the heir of another item meanwhile, keeps that one.
+func TestHeirWhileItIsMade(t *testing.T) {
+	w := newWorld(t, cache.Options{}, xItem)
+	n := w.create("/new", "mine")
+	a := cache.Attempt{Op: "create", Ino: n.Ino, Seq: n.Seq, Parent: root, Name: "new", Size: 4}
+	w.seal(a)
+	_, err := w.out.Begin(a)
+	w.ok(err)
+	w.rm("/x")
+	w.mv("/new", "/x")
+	_, err = w.out.Commit(a, file("n", root, "new", "mine"))
+	w.ok(err)
+	w.equal("heir", w.item("/x"), "x")
+	w.equal("to be deleted again", w.gone(), "n")
+}

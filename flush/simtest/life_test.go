@@ -42,6 +42,7 @@ type life struct {
 	items  map[string]graph.ItemID     // tokens that are to end up in an item
 	left   map[string]leaving          // places that were vacated since the last flush
 	open   []handle
+	recent []string // paths that somebody has written lately
 	log    []string
 
 	// Of the flush or refresh under way.
@@ -197,11 +198,20 @@ func (l *life) token(who string) string {
 }
 
 func (l *life) path() string {
+	if n := len(l.recent); n > 0 && l.rnd.IntN(3) == 0 {
+		return l.recent[l.rnd.IntN(n)]
+	}
 	p := ""
 	for range 1 + l.rnd.IntN(3) {
 		p += "/" + l.names[l.rnd.IntN(len(l.names))]
 	}
 	return p
+}
+
+// wrote makes a path one to which people come back soon.
+func (l *life) wrote(p string) {
+	l.recent = append(l.recent, p)
+	l.recent = l.recent[max(0, len(l.recent)-4):]
 }
 
 // key is the model's own rule of which paths are the same there: case does not count, nor does how

@@ -106,6 +106,7 @@ func (l *life) here() {
 		if err == nil && from != to {
 			l.doom(before)
 			l.left = map[string]leaving{} // places moved with what they are in
+			l.wrote(q)
 		}
 		l.note("here: mv %s %s: %v", p, q, err)
 	case 8:
@@ -149,6 +150,7 @@ func (l *life) write(p string) {
 	case err == nil:
 		l.doom(before)
 		l.keeps(p, s, n, there)
+		l.wrote(p)
 	default:
 		l.doomed[s] = true
 		if l.kind.full {
@@ -170,6 +172,7 @@ func (l *life) save(p string) {
 		l.doom(earlier)
 		if err = l.Move(tmp, p); err == nil {
 			l.doom(before)
+			l.wrote(p)
 			if !again { // else it may have an item of its own
 				l.keeps(p, s, n, there)
 			}
@@ -267,6 +270,7 @@ func (l *life) there() {
 		before, s := l.farSeen(p), l.token("there")
 		if _, err = l.Far.Put(p, []byte(s)); err == nil {
 			l.doom(before)
+			l.wrote(p)
 			if l.listing {
 				l.race(s, p)
 			}

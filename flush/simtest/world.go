@@ -138,17 +138,22 @@ func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *Wor
 	if prepare != nil {
 		prepare(w.Far)
 	}
-	w.wire = &wire{under: s.Transport()}
-	c, err := rest.New(rest.Options{
-		GraphURL: s.GraphURL(), Tokens: &tokens{s: s}, Transport: w.wire, User: s.Me().UPN,
-		Fragment: 320 << 10,
-	})
-	w.must(err)
-	t.Cleanup(c.Close)
-	w.Near = c.Drive(graph.DriveID(w.Far.ID()))
+	w.connect(s.Transport(), s.GraphURL(), s.Me().UPN, graph.DriveID(w.Far.ID()), &tokens{s: s})
 	w.Open(w.Dir)
 	w.Refresh()
 	return w
+}
+
+// connect makes Near.
+func (w *World) connect(under http.RoundTripper, url, user string, drive graph.DriveID, t rest.Tokens) {
+	w.T.Helper()
+	w.wire = &wire{under: under}
+	c, err := rest.New(rest.Options{
+		GraphURL: url, Tokens: t, Transport: w.wire, User: user, Fragment: 320 << 10,
+	})
+	w.must(err)
+	w.T.Cleanup(c.Close)
+	w.Near = c.Drive(drive)
 }
 
 // Open opens a store in a folder and makes an engine for it.
@@ -278,7 +283,7 @@ func (w *World) OpenFile(p string, create bool) (*File, error) {
 
 func (w *World) tag(n cache.Node) content.Tag {
 	p, _ := w.tree().Path(n.Ino)
-	t := content.Tag{Drive: graph.DriveID(w.Far.ID()), Path: p}
+	t := content.Tag{Drive: w.drive.ID, Path: p}
 	if n.Base != nil {
 		t.Item, t.ETag = n.Base.Item, n.Base.ETag
 	}
@@ -559,4 +564,18 @@ func (k *tokens) Refresh(ctx context.Context, refused, _ string) (string, error)
 	}
 	k.mu.Unlock()
 	return k.Token(ctx)
+}
+
+// Sync does what fsync on files and the store's own timer do.
+func (w *World) Sync(paths ...string) error {
+	for _, p := range paths {
+		f, err := w.OpenFile(p, false)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.body.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return w.Store.Sync()
 }
