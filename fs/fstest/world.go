@@ -27,7 +27,18 @@ type World struct {
 // its file system, and fill the remote.
 func NewWorld(t testing.TB, edit func(*World, *fs.Options)) *World {
 	t.Helper()
-	store := cachetest.Open(t, cache.Options{Host: "TESTHOST"})
+	return newWorld(t, false, edit)
+}
+
+// NewMac is NewWorld as it is on a Mac: names are found in any letter case.
+func NewMac(t testing.TB, edit func(*World, *fs.Options)) *World {
+	t.Helper()
+	return newWorld(t, true, edit)
+}
+
+func newWorld(t testing.TB, caseBlind bool, edit func(*World, *fs.Options)) *World {
+	t.Helper()
+	store := cachetest.Open(t, cache.Options{Host: "TESTHOST", CaseBlind: caseBlind})
 	w := &World{Store: store, Remote: newRemote()}
 	t.Cleanup(func() {
 		if w.FS == nil {
@@ -50,6 +61,7 @@ func NewWorld(t testing.TB, edit func(*World, *fs.Options)) *World {
 		Tree: store.Tree(), Content: store.Content(), Sync: store.Sync,
 		Drives: []fs.Drive{{Info: w.Drive, Name: "Documents", Remote: w.Remote}},
 		UID:    uint32(os.Getuid()), GID: uint32(os.Getgid()),
+		CaseBlind: caseBlind,
 	}
 	if edit != nil {
 		edit(w, &o)
