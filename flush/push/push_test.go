@@ -339,3 +339,118 @@ func TestASessionOfBytesThatChangedIsGivenUp(t *testing.T) {
 		w.Quiet()
 	})
 }
+
+func TestSmallStepsShareRequests(t *testing.T) {
+	files := map[string]string{}
+	for i := range 50 {
+		files[fmt.Sprintf("/old/%d", i)] = "x"
+		files[fmt.Sprintf("/gone/%d", i)] = "x"
+	}
+	files["/stay/x"], files["/gone/stays"] = "x", "x"
+	in(t, files, func(t *testing.T, w *simtest.World) {
+		must(t, w.Mkdir("/new"))
+		for i := range 50 {
+			must(t, w.Mkdir(fmt.Sprintf("/new/%d", i)), w.Move(fmt.Sprintf("/old/%d", i), fmt.Sprintf("/new/%d/f", i)), w.Remove(fmt.Sprintf("/gone/%d", i)))
+		}
+		w.Server.ResetCounts()
+		if r := w.Flush(); r.Sent != 151 || r.Left != 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		c := w.Server.Counts()
+		if n := c.Kinds[graphtest.OpBatch]; n < 8 || n > 20 {
+			t.Errorf("%d batches; %v", n, c.Kinds)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestEachStepOfABatchIsJudgedByItself(t *testing.T) {
+	files := map[string]string{}
+	for i := range 10 {
+		files[fmt.Sprintf("/%d.txt", i)] = fmt.Sprint(i)
+	}
+	in(t, files, func(t *testing.T, w *simtest.World) {
+		for i := range 10 {
+			must(t, w.Move(fmt.Sprintf("/%d.txt", i), fmt.Sprintf("/n%d.txt", i)))
+		}
+		w.Server.Inject(
+			graphtest.Fault{Op: graphtest.OpUpdate, Place: "/3.txt", Status: 423, Code: "resourceLocked"},
+			graphtest.Fault{Op: graphtest.OpUpdate, Place: "/5.txt", Status: 429, RetryAfter: 2},
+		)
+		must(t, w.Far.Touch("/7.txt", time.Unix(1e9, 0))) // another tag, the same bytes
+		r := w.Flush()
+		if r.Sent != 9 || r.Deferred != 1 || r.Left != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Flush()
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestALostBatchIsLookedUp(t *testing.T) {
+	in(t, map[string]string{"/a": "a", "/b": "b", "/gone": "x"}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Move("/a", "/a2"), w.Move("/b", "/b2"), w.Mkdir("/d"), w.Remove("/gone"))
+		w.Server.Inject(graphtest.Fault{Op: graphtest.OpBatch, Drop: graphtest.DropAfter})
+		if r := w.Flush(); r.Left != 0 || r.Conflicts > 0 || r.Sent != 4 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAFileThatWritersMeetAgainAndAgainIsSentFromACopy(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		f, err := w.OpenFile("/big.log", true)
+		must(t, err, f.Write(simtest.Data("0", 900<<10+7)))
+		last := ""
+		meddle := func(n int) { // a writer comes into every upload
+			once(w, http.MethodPut, 2, false, func() {
+				last = fmt.Sprint(n)
+				must(t, f.Write(simtest.Data(last, 900<<10+7)))
+			})
+		}
+		for n := 1; n <= 2; n++ {
+			meddle(n)
+			if r := w.Flush(); r.Busy != 1 {
+				t.Errorf("flush %d: %+v", n, r)
+			}
+		}
+		must(t, w.Touch("/big.log", time.Now().Add(-20*time.Second))) // files have the machine's time, which is no bubble's
+		meddle(3)
+		if r := w.Flush(); r.Sent != 1 || r.Busy != 0 || r.Left != 1 {
+			t.Errorf("third flush: %+v", r)
+		}
+		if got := w.There()["/big.log"]; got != string(simtest.Data("2", 900<<10+7)) {
+			t.Errorf("there: %.10q…, %d bytes", got, len(got))
+		}
+		w.Between(nil)
+		must(t, f.Close())
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("fourth flush: %+v, %+v", r, r.Receipt)
+		}
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+func TestAReplacementWaitsForWhoReadsTheOldBytes(t *testing.T) {
+	old := string(simtest.Data("old bytes ", 3<<20))
+	in(t, map[string]string{"/a.bin": old}, func(t *testing.T, w *simtest.World) {
+		f, err := w.OpenFile("/a.bin", false)
+		must(t, err)
+		must(t, w.Write("/new.bin", []byte("new")), w.Move("/new.bin", "/a.bin"))
+		if r := w.Flush(); r.Sent != 1 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Server.SetOffline(true)
+		if got, err := f.Read(); err != nil || string(got) != old {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+		w.Server.SetOffline(false)
+		must(t, f.Close())
+		w.Equal()
+	})
+}
