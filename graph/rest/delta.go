@@ -116,8 +116,8 @@ func (d *Drive) placed(ctx context.Context, w wireItem) (graph.Item, error) {
 // any 410, and with 400 or 404 to a link it once gave; without a link those mean the drive.
 func feedError(err error, from graph.Link) error {
 	var e *graph.Error
-	if !errors.As(err, &e) {
-		return err
+	if !errors.As(err, &e) || e.Kind == graph.SignIn {
+		return err // the sign-in service says nothing about the link
 	}
 	forgotten := e.Status == http.StatusGone || strings.EqualFold(e.Code, "syncStateNotFound") ||
 		strings.HasPrefix(strings.ToLower(e.Code), "resync")

@@ -334,6 +334,9 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 	if ctx.Err() != nil {
 		return graph.Item{}, false, err
 	}
+	if own := s.broken(); own != nil {
+		return graph.Item{}, false, own
+	}
 	switch {
 	case stale(err):
 		return graph.Item{}, false, errors.Join(errDead, err)

@@ -36,6 +36,9 @@ type sending struct {
 }
 
 func newSending(d *Drive, u graph.Upload) *sending {
+	if u.Body != nil {
+		u.Body = &body{from: u.Body}
+	}
 	s := &sending{d: d, u: u, label: u.Name}
 	if u.ID != "" {
 		s.label = string(u.ID)
@@ -78,6 +81,9 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 	}
 	r, err := s.d.c.do(ctx, k)
 	if err != nil {
+		if own := s.broken(); own != nil {
+			return graph.Item{}, own
+		}
 		return graph.Item{}, s.whyMissing(ctx, err)
 	}
 	w, ok := made(r)

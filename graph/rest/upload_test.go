@@ -322,6 +322,40 @@ func TestUploadRefusals(t *testing.T) {
 	})
 }
 
+// rotten cannot be read beyond a place, as a file on a bad disk.
+type rotten struct {
+	bytes []byte
+	from  int64
+}
+
+var errRotten = errors.New("input/output error")
+
+func (r rotten) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > r.from {
+		return 0, errRotten
+	}
+	return copy(p, r.bytes[off:]), nil
+}
+
+func TestAFileThatCannotBeReadEndsItsUploadAtOnce(t *testing.T) {
+	simply(t, func(w *world) {
+		began := time.Now()
+		u := upload(graph.Upload{Parent: w.root(), Name: "f"}, noise(900<<10, 1))
+		u.Body = rotten{noise(900<<10, 1), 600 << 10}
+		_, err := w.near.Upload(w.ctx(), u)
+		wants(t, err, graph.Failed)
+		if !errors.Is(err, errRotten) {
+			t.Errorf("the cause is lost: %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it was tried for %v", took)
+		}
+		if n := w.OpenSessions(); n != 0 {
+			t.Errorf("%d sessions are left open", n)
+		}
+	})
+}
+
 func TestAnUploadGivenUpLeavesNothing(t *testing.T) {
 	simply(t, func(w *world) {
 		ctx, stop := context.WithCancel(w.ctx())

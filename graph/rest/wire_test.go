@@ -160,3 +160,23 @@ func FuzzItem(f *testing.F) {
 		explain(data)
 	})
 }
+
+// TestOnlyTheFeedForgetsALink: a dead sign-in answers with 400 as well, and must not cost an enumeration.
+func TestOnlyTheFeedForgetsALink(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  graph.Error
+		from graph.Link
+		want graph.Kind
+	}{
+		{"gone", graph.Error{Kind: graph.Failed, Status: 410}, "link", graph.Restart},
+		{"a stale link", graph.Error{Kind: graph.Invalid, Status: 400}, "link", graph.Restart},
+		{"a bad request without a link", graph.Error{Kind: graph.Invalid, Status: 400}, graph.Start, graph.Invalid},
+		{"a dead sign-in", graph.Error{Kind: graph.SignIn, Status: 400}, "link", graph.SignIn},
+		{"throttled", graph.Error{Kind: graph.Throttled, Status: 429}, "link", graph.Throttled},
+	} {
+		if got := graph.KindOf(feedError(&c.err, c.from)); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
