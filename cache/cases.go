@@ -318,20 +318,11 @@ func (b builder) below() error {
 		return nil
 	}
 	top := c.Node.Ino
-	keys, err := x.keys(drivePrefix(rowDirty, b.d), nil, 0)
+	dirty, err := x.dirtyBelow(b.d)
 	if err != nil {
 		return err
 	}
-	for _, k := range keys {
-		ino := inoOfKey(k)
-		in, err := x.inside(ino, top)
-		if err != nil {
-			return err
-		}
-		if in && ino != top {
-			c.DirtyBelow++
-		}
-	}
+	c.DirtyBelow = dirty[top]
 	for _, ino := range x.heldInos() {
 		in, err := x.inside(ino, top)
 		if err != nil && !errors.Is(err, ErrNotExist) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // sentBytes reports whether a step carries the content of a file.
@@ -68,6 +69,9 @@ func (x *tx) commitStep(d DriveNum, a Attempt, item graph.Item) (Node, error) {
 	if n.Seq <= a.Seq && !n.Dir {
 		n = x.settleFor(n, a)
 	}
+	if n, err = x.respell(n, a); err != nil {
+		return n, err
+	}
 	if n, err = x.setNode(n); err != nil {
 		return n, err
 	}
@@ -90,6 +94,22 @@ func (x *tx) settleFor(n Node, a Attempt) Node {
 		n.Mtime = n.Base.ModTime
 	}
 	return n
+}
+
+// respell gives a node the name that the service made of the one that was asked for, so that it is not
+// asked for again and again.
+func (x *tx) respell(n Node, a Attempt) (Node, error) {
+	named := a.Op == "create" || a.Op == "mkdir" || a.Op == "move"
+	if !named || n.Seq > a.Seq || n.Name != a.Name || n.Base.Name == a.Name || !name.Safe(n.Base.Name) {
+		return n, nil
+	}
+	if h, err := x.childByKey(n.Parent, name.Fold(n.Base.Name)); err != nil || h != nil && h.Ino != n.Ino {
+		return n, err
+	}
+	was := n
+	n.Name = n.Base.Name
+	x.moved(was, n)
+	return n, nil
 }
 
 // sentBase is the base after a step whose answer was item.

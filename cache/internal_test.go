@@ -174,3 +174,92 @@ func TestCodecs(t *testing.T) {
 		}
 	}
 }
+
+// A store whose keys were made by an older rule makes them anew when it is opened.
+func TestRefold(t *testing.T) {
+	dir := t.TempDir()
+	s, d := filled(t, dir, 600)
+	f, err := s.Tree().Lookup(d.Root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Tree().Remove(f.Ino, "i0001", false); err != nil {
+		t.Fatal(err)
+	}
+	// Under the old rule every key was another, and two nodes could have what is one name now.
+	err = s.update(grows, func(x *tx) error {
+		n, err := x.node(f.Ino)
+		if err != nil {
+			return err
+		}
+		if err := x.del(childKey(d.Root, "f")); err != nil {
+			return err
+		}
+		ino, err := x.newIno()
+		if err != nil {
+			return err
+		}
+		twin := n
+		twin.Ino, twin.Base, twin.Name = ino, nil, "F"
+		if _, err := x.addNode(twin); err != nil {
+			return err
+		}
+		if err := x.set(childKey(d.Root, "old rule"), be64(nil, uint64(ino))); err != nil {
+			return err
+		}
+		return x.set(metaKey(metaFold), be64(nil, 0))
+	})
+	if err := errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, dir)
+	if n, err := s.Tree().Lookup(d.Root, "f"); err != nil || n.Ino != f.Ino {
+		t.Errorf("%+v %v", n, err)
+	}
+	if list, err := s.Tree().List(d.Root, 0, 10); err != nil || len(list) != 2 || list[1].Name == "F" {
+		t.Errorf("%+v %v", list, err)
+	}
+	if list, err := s.Tree().List(f.Ino, 0, 1000); err != nil || len(list) != 599 {
+		t.Errorf("%d %v", len(list), err)
+	}
+}
+
+// What is dirty below a folder is counted once for many cases, and anew after a change.
+func TestDirtyBelow(t *testing.T) {
+	s, d := filled(t, t.TempDir(), 3)
+	tr, in := s.Tree(), s.Inbox(d.Num)
+	f, err := tr.Lookup(d.Root, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	below := func() int {
+		c, err := in.Case(graph.Item{ID: "f", Deleted: true}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.DirtyBelow
+	}
+	steps := []struct {
+		do   func() error
+		want int
+	}{
+		{func() error { return nil }, 0},
+		{func() error { _, err := tr.Create(f.Ino, "dir", New{Dir: true}); return err }, 1},
+		{func() error { _, err := tr.Rename(f.Ino, "i0000", f.Ino, "other", 0); return err }, 2},
+		{func() error { _, err := tr.Rename(f.Ino, "other", f.Ino, "i0000", 0); return err }, 1},
+		{func() error { _, err := tr.Rename(f.Ino, "dir", d.Root, "dir", 0); return err }, 0},
+		{func() error { _, err := tr.Rename(d.Root, "dir", f.Ino, "dir", 0); return err }, 1},
+		{func() error { _, err := tr.Remove(f.Ino, "dir", true); return err }, 0},
+	}
+	for i, step := range steps {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if n := below(); n != step.want {
+			t.Errorf("after step %d: %d dirty, want %d", i, n, step.want)
+		}
+		if _, kept := s.unsent.get(d.Num, s.unsent.now()); !kept {
+			t.Errorf("after step %d it is not remembered", i)
+		}
+	}
+}

@@ -293,6 +293,9 @@ func (x *tx) index(old, n *Node, d Diff) error {
 		return err
 	}
 	// Dirty.
+	was := old != nil && !old.Since.IsZero()
+	moved := old != nil && n != nil && n.Dir && old.Parent != n.Parent
+	x.dirtied = x.dirtied || moved || was != (n != nil && d.Any()) || was && old.Parent != n.Parent
 	if n != nil && d.Any() {
 		r := dirtyRow{Since: n.Since, Deferred: n.Deferred != nil}
 		if d.Bytes {

@@ -279,3 +279,14 @@ func TestCommitHashOfOurs(t *testing.T) {
 	answer.Hash = ""
 	w.equal("hash", w.push(a, answer).Base.Hash, a.Hash)
 }
+
+// The service may spell a name another way than it was asked to.
+func TestNameThatTheServiceRespells(t *testing.T) {
+	w := newWorld(t, cache.Options{}, xItem)
+	w.mv("/x", "/y")
+	n := w.at("/y")
+	answer := file("x", root, "Y", "12345")
+	answer.ETag = "x-2"
+	w.push(cache.Attempt{Op: "move", Ino: n.Ino, Item: "x", Seq: n.Seq, Parent: root, Name: "y"}, answer)
+	w.equal("differs", w.diff("/Y"), "")
+}

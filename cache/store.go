@@ -55,6 +55,7 @@ type Store struct {
 	events  *events
 	dropped inoSet // bodies that are removed by now, whose rows can go
 	upkeep  upkeep
+	unsent  unsent
 
 	// drives is what the rows of the drives say; replaced whole, under mu.
 	drives atomic.Pointer[map[DriveNum]DriveInfo]
@@ -144,12 +145,17 @@ func (s *Store) open() error {
 	if err := os.Remove(clean); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	fresh, err := s.load()
+	fresh, folded, err := s.load()
 	if err != nil {
 		return err
 	}
 	if fresh {
 		return nil
+	}
+	if folded < name.FoldVersion {
+		if err := s.refold(); err != nil {
+			return fmt.Errorf("make the keys of names anew: %w", err)
+		}
 	}
 	return s.mend(!wasClean)
 }
@@ -181,8 +187,9 @@ func openRows(dir string) (db *badger.DB, err error) {
 	return db, nil
 }
 
-// load reads versions, counters and drives, or writes them into a fresh store.
-func (s *Store) load() (fresh bool, err error) {
+// load reads versions, counters and drives, or writes them into a fresh store. folded is the rule by
+// which the keys of names were made.
+func (s *Store) load() (fresh bool, folded uint64, err error) {
 	drives := map[DriveNum]DriveInfo{}
 	err = s.view(func(x *tx) error {
 		v, err := x.value(metaKey(metaSchema))
@@ -198,8 +205,8 @@ func (s *Store) load() (fresh bool, err error) {
 		if v, err = x.value(metaKey(metaFold)); err != nil {
 			return err
 		}
-		if have := number(v); have > name.FoldVersion {
-			return fmt.Errorf("%w: its names are folded by rule %d, this program knows %d", ErrReplaced, have, name.FoldVersion)
+		if folded = number(v); folded > name.FoldVersion {
+			return fmt.Errorf("%w: its names are folded by rule %d, this program knows %d", ErrReplaced, folded, name.FoldVersion)
 		}
 		for _, l := range []*lease{&s.inos, &s.seqs} {
 			if v, err = x.value(metaKey(l.name)); err != nil {
@@ -220,9 +227,9 @@ func (s *Store) load() (fresh bool, err error) {
 	s.inos.until, s.seqs.until = max(s.inos.until, s.inos.next), max(s.seqs.until, s.seqs.next)
 	s.drives.Store(&drives)
 	if err != nil || !fresh {
-		return fresh, err
+		return fresh, folded, err
 	}
-	return true, s.db.Update(func(t *badger.Txn) error {
+	return true, name.FoldVersion, s.db.Update(func(t *badger.Txn) error {
 		return errors.Join(
 			t.Set(metaKey(metaSchema), binary.BigEndian.AppendUint64(nil, schemaVersion)),
 			t.Set(metaKey(metaFold), binary.BigEndian.AppendUint64(nil, name.FoldVersion)))

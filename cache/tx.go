@@ -46,6 +46,9 @@ type tx struct {
 	counts map[DriveNum]counts
 	drives map[DriveNum]DriveInfo // changed
 	seqNum Seq
+	// gen is that of Store.unsent as this began; dirtied: this changes what that counts.
+	gen     uint64
+	dirtied bool
 	// rebased are folders whose item changed: their children's places must be compared anew.
 	rebased []Ino
 	erased  []Ino // nodes that are gone, whose extended attributes go too
@@ -81,8 +84,9 @@ type agreement struct {
 
 // view runs fn on a snapshot.
 func (s *Store) view(fn func(*tx) error) error {
+	gen := s.unsent.now() // before the snapshot: what is counted in it may be newer, never older
 	return s.db.View(func(t *badger.Txn) error {
-		return fn(&tx{s: s, t: t, now: s.now()})
+		return fn(&tx{s: s, t: t, now: s.now(), gen: gen})
 	})
 }
 
@@ -115,7 +119,7 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, e
 		}
 	}
 	x := &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
-		nodes: map[Ino]*Node{}}
+		nodes: map[Ino]*Node{}, gen: s.unsent.now()}
 	defer x.t.Discard()
 	if err := fn(x); err != nil {
 		return nil, err
@@ -127,6 +131,9 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, e
 		return nil, fmt.Errorf("commit to the store: %w", err)
 	}
 	s.settleDrives(x.drives)
+	if x.dirtied {
+		s.unsent.changed()
+	}
 	s.wrote()
 	return x, nil
 }
