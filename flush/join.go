@@ -26,12 +26,15 @@ func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
 	}
 	e.mu.Lock()
 	s := e.under[string(key)]
-	if s != nil && s.join() {
-		e.mu.Unlock()
-		return s.wait(ctx, r.Progress)
+	if s != nil {
+		if ear := s.join(); ear != nil {
+			e.mu.Unlock()
+			return s.wait(ctx, ear, r.Progress)
+		}
 	}
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	s = &shared{jobs: jobs, cancel: cancel, done: make(chan struct{}), waiting: 1}
+	first := s.listen()
 	e.under[string(key)] = s
 	e.mu.Unlock()
 	running, leave, err := e.enter(running)
@@ -47,7 +50,7 @@ func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
 		s.finish(res, err)
 		cancel(nil)
 	}()
-	return s.wait(ctx, r.Progress)
+	return s.wait(ctx, first, r.Progress)
 }
 
 // forget takes a flush that has ended from those that can be joined.
@@ -90,28 +93,31 @@ type ear struct {
 	gone chan struct{} // closed when nobody listens any more
 }
 
-// join counts one more who waits, and reports whether what is changed until now will be sent.
-func (s *shared) join() bool {
+// join counts one more who waits. It returns nil if what is changed until now may not be sent.
+func (s *shared) join() *ear {
 	for _, j := range s.jobs {
 		if !j.gate.join() {
-			return false
+			return nil
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting == 0 {
-		return false
+		return nil
 	}
 	s.waiting++
-	return true
+	return s.listen()
+}
+
+// listen adds an ear. The caller has mu, or nobody else has s.
+func (s *shared) listen() *ear {
+	e := &ear{news: make(chan Progress), gone: make(chan struct{})}
+	s.ears = append(s.ears, e)
+	return e
 }
 
 // wait waits for the end, telling how far it has come. Whoever goes last ends the flush.
-func (s *shared) wait(ctx context.Context, progress func(Progress)) (Result, error) {
-	e := &ear{news: make(chan Progress), gone: make(chan struct{})}
-	s.mu.Lock()
-	s.ears = append(s.ears, e)
-	s.mu.Unlock()
+func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Result, error) {
 	defer close(e.gone)
 	canceled := ctx.Done()
 	for {
