@@ -18,6 +18,7 @@ import (
 // World is a store with one drive, its remote, and a file system on them.
 type World struct {
 	Store  *cache.Store
+	State  string // the folder of the store
 	Drive  cache.DriveInfo
 	Remote *Remote
 	FS     *fs.FS
@@ -38,8 +39,9 @@ func NewMac(t testing.TB, edit func(*World, *fs.Options)) *World {
 
 func newWorld(t testing.TB, caseBlind bool, edit func(*World, *fs.Options)) *World {
 	t.Helper()
-	store := cachetest.Open(t, cache.Options{Host: "TESTHOST", CaseBlind: caseBlind})
-	w := &World{Store: store, Remote: newRemote()}
+	state := t.TempDir()
+	store := cachetest.OpenDir(t, state, cache.Options{Host: "TESTHOST", CaseBlind: caseBlind})
+	w := &World{Store: store, State: state, Remote: newRemote()}
 	t.Cleanup(func() {
 		if w.FS == nil {
 			return
