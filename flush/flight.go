@@ -77,6 +77,9 @@ func (f *flight) run(ctx context.Context) error {
 	if f.o.Limits.Time > 0 {
 		until = f.receipt.Started.Add(f.o.Limits.Time)
 	}
+	if next := f.o.Limits.Until.Next(f.receipt.Started); !next.IsZero() && (until.IsZero() || next.Before(until)) {
+		until = next
+	}
 	defer f.gate.close()
 	for round, last := 1, rounds; ; round++ {
 		f.show.phase("refresh")

@@ -88,6 +88,8 @@ type Limits struct {
 	Bytes int64
 	// Time: nothing begins, and uploads are broken off to be gone on with, after so long; 0 is no limit.
 	Time time.Duration
+	// Until says at which times of day a flush that runs stops, as Time does.
+	Until schedule.Rule
 	// Rate is how many bytes a second are sent, by all drives together.
 	Rate schedule.Rate
 }
