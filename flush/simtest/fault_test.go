@@ -179,23 +179,32 @@ func (f planted) hunt(t *testing.T) string {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the fault does not compile: %v\n%s", err, out)
 	}
-	run := exec.CommandContext(t.Context(), program, "-test.run", "^TestLives$", "-test.v", "-test.timeout", "5m",
-		"-hunt", "-lives", fmt.Sprint(*faultLives))
-	out, err := run.CombinedOutput()
-	if err == nil {
+	out, failed := attempt(t, program, "^TestLives$", "-hunt", "-lives", fmt.Sprint(*faultLives))
+	if !failed {
+		if _, failed = attempt(t, program, "^TestKilledAtEveryStep$", "-crash"); failed {
+			return "a death at every step"
+		}
 		return ""
 	}
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
 	life := "no life"
-	if all := lifeRun.FindAllStringSubmatch(string(out), -1); len(all) > 0 {
+	if all := lifeRun.FindAllStringSubmatch(out, -1); len(all) > 0 {
 		life = strings.ReplaceAll(all[len(all)-1][1], "_", " ")
 	}
 	said := ""
-	if m := lifeSaid.FindStringSubmatch(string(out)); m != nil {
+	if m := lifeSaid.FindStringSubmatch(out); m != nil {
 		said = strings.TrimSpace(m[1] + m[2] + m[3])
 	}
 	return life + ": " + said[:min(len(said), 60)]
+}
+
+// attempt runs tests of a program with a fault in it and reports whether they failed.
+func attempt(t *testing.T, program, tests string, flags ...string) (out string, failed bool) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), program, append([]string{"-test.run", tests, "-test.v", "-test.timeout", "5m"}, flags...)...)
+	b, err := run.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return string(b), err != nil
 }
