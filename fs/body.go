@@ -92,36 +92,37 @@ func (f *FS) borrow(ino cache.Ino) *body {
 }
 
 // release ends one use. With the last one size and time are recorded, before anybody can find the
-// file closed, and the body is closed.
+// file closed, and the body is closed. Who comes and writes while they are recorded goes before this
+// one does: then they are recorded again.
 func (f *FS) release(b *body) {
-	f.mu.Lock()
-	if b.refs > 1 || b.gone {
-		b.refs--
+	for {
+		f.mu.Lock()
+		if b.refs > 1 || b.gone {
+			b.refs--
+			f.mu.Unlock()
+			return
+		}
+		if b.err != nil || !b.dirty.Load() {
+			break
+		}
 		f.mu.Unlock()
-		return
-	}
-	f.mu.Unlock()
-	if b.err == nil {
 		if err := f.record(b); err != nil {
 			f.log.Error("size and time of a file could not be recorded", "ino", b.ino, "err", err)
 		}
 	}
-	f.mu.Lock()
 	b.refs--
-	last := b.refs == 0 && !b.gone
-	if last {
-		delete(f.bodies, b.ino)
-		delete(f.dirty, b)
-	}
+	delete(f.bodies, b.ino)
+	delete(f.dirty, b)
 	f.mu.Unlock()
-	if last && b.err == nil {
-		if err := b.file.Close(); err != nil {
-			f.log.Error("a body could not be closed", "ino", b.ino, "err", err)
-		}
-		f.tree.Unhold(b.ino)
-		if b.fetched.Load() {
-			f.tell(cache.Event{Ino: b.ino})
-		}
+	if b.err != nil {
+		return
+	}
+	if err := b.file.Close(); err != nil {
+		f.log.Error("a body could not be closed", "ino", b.ino, "err", err)
+	}
+	f.tree.Unhold(b.ino)
+	if b.fetched.Load() {
+		f.tell(cache.Event{Ino: b.ino})
 	}
 }
 

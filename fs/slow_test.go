@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -63,5 +65,40 @@ func TestASlowLineIsNoDeadOne(t *testing.T) {
 	}
 	if !bytes.Equal(got, data) {
 		t.Error("other bytes came")
+	}
+}
+
+// A handle that goes while another one comes, writes and goes must not leave the old size behind.
+func TestTheLastOfTwoWritersIsRecorded(t *testing.T) {
+	ctx := context.Background()
+	w := fstest.NewWorld(t, nil)
+	h, a, err := w.FS.Create(ctx, fs.Root, "f", os.O_RDWR, 0o644, fs.Caller{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Release()
+	for i := range 3000 {
+		var both sync.WaitGroup
+		for k := range 2 {
+			both.Go(func() {
+				h, err := w.FS.Open(ctx, a.Ino, os.O_RDWR)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := h.WriteAt(ctx, []byte("x"), int64(10*i+5*k)); err != nil {
+					t.Error(err)
+				}
+				h.Release()
+			})
+		}
+		both.Wait()
+		got, err := w.FS.GetAttr(ctx, a.Ino)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := int64(10*i + 6); got.Size != want {
+			t.Fatalf("round %d: the size is %d, want %d", i, got.Size, want)
+		}
 	}
 }

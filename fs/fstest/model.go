@@ -178,7 +178,7 @@ func (c *comparison) read() {
 	if p == nil {
 		return
 	}
-	off, n := c.rnd.Int64N(15_000), c.rnd.IntN(9000)
+	off, n := c.rnd.Int64N(15_000), 1+c.rnd.IntN(9000) // of 0 bytes Go asks nobody
 	var got [][]byte
 	c.onBoth(fmt.Sprintf("read of %d at %d of handle %d", n, off, i), p, func(f File) error {
 		b := make([]byte, n)
