@@ -77,7 +77,7 @@ var attributes = []Behaviour{
 		e.write(t, "f", []byte("one"))
 		works(t, "set time", e.Sys.Chtimes(e.Dir+"/f", Date, Date))
 		before := e.stat(t, "f").Ctime
-		Await(t, "a later time", func() bool { return time.Now().Sub(before) > 20*time.Millisecond })
+		Await(t, "a later time", func() bool { return time.Since(before) > 20*time.Millisecond })
 		f := e.open(t, "f", wronly)
 		f.WriteAt([]byte("two"), 0)
 		open, err := f.Stat()
