@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,9 +47,9 @@ type life struct {
 	log    []string
 
 	// Of the flush or refresh under way.
-	working bool // a person is at it, not the program
-	listing bool // folders that are to be deleted have been listed
-	killed  bool
+	working atomic.Bool // a person is at it, not the program
+	listing bool        // folders that are to be deleted have been listed
+	killed  atomic.Bool
 }
 
 // leaving tells what a place had, and when it was vacated.

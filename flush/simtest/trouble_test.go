@@ -24,7 +24,7 @@ func (l *life) flush() {
 	l.left = map[string]leaving{}
 	l.trouble("flush", func() error {
 		r, err := l.Engine.Flush(context.Background(), everything)
-		if len(r.Drives) > 0 && !l.killed {
+		if len(r.Drives) > 0 && !l.killed.Load() {
 			l.tell(r.Drives[0])
 		}
 		return err
@@ -94,10 +94,11 @@ func (l *life) trouble(what string, do func() error) {
 			d.at = l.rnd.IntN(300)
 		}
 	}
-	l.killed, l.listing = false, false
+	l.killed.Store(false)
+	l.listing = false
 	if l.kind.kills {
 		l.Tick(func() {
-			if !l.working {
+			if !l.working.Load() {
 				d.step()
 			}
 		})
@@ -108,7 +109,7 @@ func (l *life) trouble(what string, do func() error) {
 	l.Between(nil)
 	l.Tick(nil)
 	l.listing = false
-	if l.killed {
+	if l.killed.Load() {
 		l.note("killed at step %d", d.at)
 		l.Full(false)
 		l.closeAll()
@@ -123,26 +124,32 @@ type dying struct {
 	*life
 	mu   sync.Mutex // one request at a time: a life must be the same every time
 	at   int        // step at which it dies
-	now  int
 	kept string
+
+	count sync.Mutex // guards now: anybody may look at the clock
+	now   int
 }
 
-// step counts: every look at the clock, before every request and after.
-func (d *dying) step() {
-	if d.killed {
-		return
+// step counts: every look at the clock, before every request and after. It reports whether the
+// process is dead.
+func (d *dying) step() bool {
+	d.count.Lock()
+	defer d.count.Unlock()
+	if d.killed.Load() {
+		return true
 	}
 	if d.now == d.at {
-		d.killed = true
 		d.Keep(d.kept)
+		d.killed.Store(true)
 	}
 	d.now++
+	return d.killed.Load()
 }
 
 func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.step(); d.killed {
+	if d.step() {
 		return nil, errDead
 	}
 	switch {
@@ -160,7 +167,7 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 		}
 	}
 	answer, err := under.RoundTrip(r)
-	if d.step(); d.killed {
+	if d.step() {
 		if err == nil {
 			answer.Body.Close()
 		}

@@ -79,8 +79,8 @@ func (l *life) keeps(p, token string, before cache.Node, there bool) {
 
 // here does one thing on this machine.
 func (l *life) here() {
-	l.working = true
-	defer func() { l.working = false }()
+	l.working.Store(true)
+	defer l.working.Store(false)
 	p, q := l.path(), l.path()
 	n := l.rnd.IntN(10)
 	if l.kind.folder && n < 4 && l.rnd.IntN(5) > 0 {
