@@ -28,7 +28,6 @@ type keeper struct {
 	refresher *refresh.Refresher
 	pusher    *push.Pusher
 	note      *note
-	notices   atomic.Bool // the service tells of changes by itself just now
 
 	turn   chan struct{} // holds one token: whoever has it runs a cycle
 	bell   chan struct{} // wakes the loop

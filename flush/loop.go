@@ -15,8 +15,6 @@ const (
 	tick = time.Minute
 	// firstRetry is how soon a drive that has never been reached is tried again.
 	firstRetry = 30 * time.Second
-	// slowPoll is how often a drive is looked at, at most, while the service tells of changes.
-	slowPoll = 30 * time.Minute
 	// deaf is how long until notices are asked for again where there are none.
 	deaf = 6 * time.Hour
 	// breath is the least time between two refreshes that readers ask for.
@@ -103,9 +101,6 @@ func (e *Engine) interval(k *keeper) time.Duration {
 		return firstRetry
 	}
 	if k.reached() {
-		if k.notices.Load() {
-			return max(e.o.Poll, slowPoll)
-		}
 		return e.o.Poll
 	}
 	return min(e.o.Poll, firstRetry)
@@ -169,6 +164,7 @@ func (e *Engine) timely(k *keeper, p cache.Pending, flushed, now time.Time) bool
 }
 
 // listen has a drive looked at whenever the service tells that something changed, until ctx ends.
+// The poll goes on beneath: the feed may show a change only some time after the word of it (Q8).
 func (e *Engine) listen(ctx context.Context, k *keeper) {
 	n, ok := k.d.Service.(graph.Notifier)
 	if !ok || e.o.Poll < 0 {
@@ -176,11 +172,9 @@ func (e *Engine) listen(ctx context.Context, k *keeper) {
 	}
 	for ctx.Err() == nil {
 		err := n.Notices(ctx, func() {
-			k.notices.Store(true)
 			k.wanted.Store(true)
 			k.wake()
 		})
-		k.notices.Store(false)
 		if ctx.Err() != nil {
 			return
 		}
