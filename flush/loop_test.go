@@ -146,6 +146,19 @@ func TestNoticesBringRemoteChangesInAtOnce(t *testing.T) {
 	})
 }
 
+// TestTheWordOfAChangeMayComeBeforeTheChange: the feed lags behind the notice (Q8), so the poll goes
+// on beneath.
+func TestTheWordOfAChangeMayComeBeforeTheChange(t *testing.T) {
+	running(t, flush.Options{Poll: 5 * time.Minute}, func(t *testing.T, w *simtest.World) {
+		time.Sleep(time.Minute)
+		w.Server.SetFeedLag(time.Minute)
+		put(t, w.Far, "/a.txt", "theirs")
+		time.Sleep(6 * time.Minute)
+		synctest.Wait()
+		w.Equal()
+	})
+}
+
 func TestPollingBringsRemoteChangesIn(t *testing.T) {
 	runningWith(t, flush.Options{Poll: 5 * time.Minute}, func(s graph.Service) graph.Service { return struct{ graph.Service }{s} }, func(t *testing.T, w *simtest.World) {
 		put(t, w.Far, "/a.txt", "theirs")
