@@ -103,7 +103,7 @@ func TestPrograms(t *testing.T) {
 				}
 				for i, data := range remoteFiles() {
 					name := fmt.Sprintf("r%d.bin", i)
-					w.Remote.Put("/work/remote/"+name, data)
+					w.Remote.Put("/desk/remote/"+name, data)
 					p := filepath.Join(local, "remote", name)
 					if err := os.WriteFile(p, data, 0o644); err != nil {
 						t.Fatal(err)
@@ -116,7 +116,7 @@ func TestPrograms(t *testing.T) {
 			_, root := w.Mount(t)
 			c := exec.Command("sh", "-euc", p.script)
 			c.Dir = local
-			c.Env = append(os.Environ(), "D="+filepath.Join(root, "work"), "L="+local)
+			c.Env = append(os.Environ(), "D="+filepath.Join(root, "desk"), "L="+local)
 			if out, err := c.CombinedOutput(); err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
