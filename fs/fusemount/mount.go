@@ -169,6 +169,10 @@ func (m *Mount) Writeback(ino cache.Ino) {
 // reports: by a command that works on the tree itself.
 func (m *Mount) Notify(e cache.Event) { m.raw.notices.add(m.o.FS.Outer(e)) }
 
+// Drain waits until the kernel has been told of every change so far, or ctx ends: a notice can hang
+// behind a read that hangs. Whoever is told that something is done can then see it in the mount.
+func (m *Mount) Drain(ctx context.Context) { m.raw.notices.drain(ctx) }
+
 func device(point string) (uint64, error) {
 	var st syscall.Stat_t
 	if err := syscall.Stat(point, &st); err != nil {

@@ -214,7 +214,7 @@ func TestTheKernelLearnsOfRemoteChanges(t *testing.T) {
 	if err := w.Remote.List(context.Background(), w.Drive.Root); err != nil {
 		t.Fatal(err)
 	}
-	m.Drain()
+	m.Drain(t.Context())
 	// The name alone, before a listing tells of it.
 	if b, err := os.ReadFile(filepath.Join(root, "new")); string(b) != "n" || err != nil {
 		t.Errorf("new: %q, %v", b, err)

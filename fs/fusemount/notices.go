@@ -1,6 +1,7 @@
 package fusemount
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 
@@ -135,6 +136,24 @@ func (n *notices) work(q *queue) {
 			}
 			n.tell(x)
 		}
+	}
+}
+
+// drain waits until nothing is queued or being told, or ctx ends.
+func (n *notices) drain(ctx context.Context) {
+	for i := range n.queues {
+		q := &n.queues[i]
+		stop := context.AfterFunc(ctx, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.wake.Broadcast()
+		})
+		q.mu.Lock()
+		for (len(q.waiting) > 0 || q.busy) && !q.closed && ctx.Err() == nil {
+			q.wake.Wait()
+		}
+		q.mu.Unlock()
+		stop()
 	}
 }
 

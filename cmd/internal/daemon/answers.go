@@ -28,7 +28,18 @@ func (a *answers) Unmount(context.Context) error {
 
 // Refresh implements control.API.
 func (a *answers) Refresh(ctx context.Context) (flush.RefreshResult, error) {
+	defer a.m.shownToAll(ctx)
 	return a.m.engine.Refresh(ctx)
+}
+
+// noticeWait is how long an answer waits for the kernel to hear of what was done.
+const noticeWait = time.Second
+
+// shownToAll lets an answer wait until what was done can be seen in the mount, but never for long.
+func (m *mount) shownToAll(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, noticeWait)
+	defer cancel()
+	m.kernel.Drain(ctx)
 }
 
 // Flush implements control.API.
@@ -40,6 +51,7 @@ func (a *answers) Flush(ctx context.Context, r control.FlushRequest, progress fu
 	if err != nil {
 		return flush.Result{}, err
 	}
+	defer a.m.shownToAll(ctx)
 	return a.m.engine.Flush(ctx, flush.Request{
 		Paths: paths, DryRun: r.DryRun, AllowDeletes: r.ConfirmDeletes, IncludeOpen: r.IncludeOpen, Progress: progress,
 	})

@@ -97,6 +97,7 @@ func (a *answers) Discard(ctx context.Context, r control.DiscardRequest) ([]cont
 	if len(in) == 0 {
 		return nil, errors.New("discard: no path is named")
 	}
+	defer a.m.shownToAll(ctx)
 	done, err := a.m.engine.Discard(ctx, r.DryRun, in...)
 	list := []control.Discarded{}
 	for _, d := range done {
@@ -149,6 +150,7 @@ func (a *answers) Resolve(ctx context.Context, r control.ResolveRequest) error {
 	if err != nil {
 		return err
 	}
+	defer a.m.shownToAll(ctx)
 	err = a.m.engine.Resolve(ctx, in[0], with)
 	a.m.changed(in[0])
 	for _, c := range pairs {
