@@ -118,5 +118,5 @@ func (c *call) inner(q batchRequest) *reply {
 		body = nil
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return c.s.graph(r, true)
+	return c.s.graph(r, c.number)
 }

@@ -13,8 +13,15 @@ import (
 type checker struct {
 	list  []string
 	seen  map[string]int
-	pause map[string]time.Time // until when a scope asked for silence
-	hasty map[string]int       // requests of a scope forgiven since then
+	came  int                // requests so far, without those inside batches
+	pause map[string]silence // that a scope asked for last
+	hasty map[string]int     // requests of a scope forgiven since then
+}
+
+// silence is a pause that a client was told to keep.
+type silence struct {
+	from, until time.Time
+	after       int // the number of the last request that had come by then
 }
 
 // grace forgives requests that were under way when the answer to wait was given.
@@ -44,8 +51,7 @@ func (c *checker) note(who, what string) {
 // throttled remembers that a client was told to wait.
 func (c *checker) throttled(o Op, app bool, now time.Time, wait time.Duration) {
 	at := scope(o, app)
-	c.pause[at] = now.Add(wait)
-	c.pause["from "+at] = now
+	c.pause[at] = silence{from: now, until: now.Add(wait), after: c.came}
 	delete(c.hasty, at)
 }
 
@@ -56,8 +62,13 @@ func scope(o Op, app bool) string {
 	return o.Host + " " + o.Drive
 }
 
-// request judges a request as it arrives.
-func (c *checker) request(o Op, r *http.Request, now time.Time) {
+// request judges a request as it arrives, and gives it a number. Those inside a batch came with it: batch is its number, else 0.
+func (c *checker) request(o Op, r *http.Request, now time.Time, batch int) int {
+	number := batch
+	if batch == 0 {
+		c.came++
+		number = c.came
+	}
 	what := o.Method + " (" + o.Kind + ")"
 	if o.Host != "login" && !o.Batch {
 		if ua := r.Header.Get("User-Agent"); !decorated.MatchString(ua) {
@@ -66,12 +77,12 @@ func (c *checker) request(o Op, r *http.Request, now time.Time) {
 	}
 	scopes := []string{scope(o, true), scope(o, false)}
 	for _, scope := range slices.Compact(scopes) {
-		until, from := c.pause[scope], c.pause["from "+scope]
+		pause := c.pause[scope]
 		// Retry-After has whole seconds; a client a hair early is forgiven.
-		if !now.Before(until.Add(-grace)) {
+		if number <= pause.after || !now.Before(pause.until.Add(-grace)) {
 			continue
 		}
-		if c.hasty[scope]++; now.After(from.Add(grace)) || c.hasty[scope] > forgiven {
+		if c.hasty[scope]++; now.After(pause.from.Add(grace)) || c.hasty[scope] > forgiven {
 			c.note(o.Host, what+" during the pause that Retry-After asked for")
 			break
 		}
@@ -79,6 +90,7 @@ func (c *checker) request(o Op, r *http.Request, now time.Time) {
 	if o.Host == "storage" && r.Header.Get("Authorization") != "" {
 		c.note(o.Host, what+" carries an Authorization header")
 	}
+	return number
 }
 
 // Violations lists what clients did against the rules, oldest first: an Authorization header at

@@ -49,7 +49,7 @@ func (s *Server) storage(r *http.Request) *reply {
 		}
 	}
 	s.counts.add(o)
-	s.check.request(o, r, s.now())
+	s.check.request(o, r, s.now(), 0)
 	fault := s.strike(o)
 	if fault == nil {
 		fault = s.oddStorage(o)

@@ -200,7 +200,7 @@ func (s *Server) login(r *http.Request) *reply {
 	}
 	s.mu.Lock()
 	s.counts.add(o)
-	s.check.request(o, r, s.now())
+	s.check.request(o, r, s.now(), 0)
 	fault := s.strike(o)
 	s.mu.Unlock()
 	at := s.now()

@@ -2,6 +2,7 @@ package graphtest_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -106,6 +107,25 @@ func TestAPauseIsWatched(t *testing.T) {
 		c.want(200, "GET", "/me", nil) // another scope
 		c.noViolations()
 		c.want(200, "GET", "/me/drive/root", nil)
+		if v := c.s.Violations(); len(v) != 1 || !strings.Contains(v[0], "Retry-After") {
+			t.Errorf("violations: %q", v)
+		}
+	})
+}
+
+func TestABatchCannotHearOfAPauseInside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, graphtest.Options{})
+		type m = map[string]any
+		batch := make([]m, 20)
+		for i := range batch {
+			batch[i] = m{"id": fmt.Sprint(i), "method": "GET", "url": "/me/drive/root"}
+		}
+		c.s.Inject(graphtest.Fault{Op: graphtest.OpItem, Status: 429, RetryAfter: 30})
+		c.want(200, "POST", "/$batch", m{"requests": batch})
+		c.noViolations()
+		time.Sleep(10 * time.Second)
+		c.want(200, "POST", "/$batch", m{"requests": batch}) // a batch has no drive, what it holds has
 		if v := c.s.Violations(); len(v) != 1 || !strings.Contains(v[0], "Retry-After") {
 			t.Errorf("violations: %q", v)
 		}

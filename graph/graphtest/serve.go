@@ -41,7 +41,7 @@ func (s *Server) dispatch(h hostKind, r *http.Request) *reply {
 	case h == hostStorage:
 		return s.storage(r)
 	case version == "v1.0" || version == "beta":
-		return s.graph(r, false)
+		return s.graph(r, 0)
 	}
 	return s.login(r)
 }
@@ -64,6 +64,7 @@ type call struct {
 	who principal
 	op  Op
 
+	number  int    // of the request, or of the batch that it came in
 	storage string // root of the storage host for links in the answer
 	drive   *Drive
 	shared  *item // that a sharing link stands for, when the link itself is meant
@@ -72,13 +73,13 @@ type call struct {
 	site    *site
 }
 
-// graph answers a request to Graph. inner is set for the requests inside a batch.
-func (s *Server) graph(r *http.Request, inner bool) *reply {
+// graph answers a request to Graph. batch is the number of the batch that it came in, or 0.
+func (s *Server) graph(r *http.Request, batch int) *reply {
 	_, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	c := &call{s: s, r: r, rt: parseRoute(rest)}
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	c.q = q
-	c.op = Op{Kind: c.rt.op(r.Method), Method: r.Method, Host: "graph", Path: r.URL.Path, Batch: inner}
+	c.op = Op{Kind: c.rt.op(r.Method), Method: r.Method, Host: "graph", Path: r.URL.Path, Batch: batch > 0}
 
 	s.mu.Lock()
 	c.storage = s.storageFor(r)
@@ -87,7 +88,7 @@ func (s *Server) graph(r *http.Request, inner bool) *reply {
 	s.acting, s.actingName = c.actor(), c.actorName()
 	c.resolve()
 	s.counts.add(c.op)
-	s.check.request(c.op, r, s.now())
+	c.number = s.check.request(c.op, r, s.now(), batch)
 	fault := s.strike(c.op)
 	if fault == nil {
 		fault = c.odd()

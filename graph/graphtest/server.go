@@ -158,7 +158,7 @@ func New(o Options) (*Server, error) {
 	s.odds, s.silent = map[int]*oddity{}, map[string]time.Time{}
 	s.dice = mrand.New(mrand.NewPCG(o.Seed, 0xd1ce))
 	s.check.seen = map[string]int{}
-	s.check.pause, s.check.hasty = map[string]time.Time{}, map[string]int{}
+	s.check.pause, s.check.hasty = map[string]silence{}, map[string]int{}
 	s.entra.init(s)
 	if o.Dir != "" {
 		for _, dir := range []string{o.Dir, s.bodyDir()} {
