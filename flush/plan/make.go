@@ -488,10 +488,6 @@ func under(p, dir string) bool {
 // good; none if they may pass. A deletion of a single item that makes room for another of its name is
 // a replacement, and no accident.
 func (d *draft) guarded(chosen []bool, o Options, known int) (guarded, kept []Step) {
-	g := o.Guard
-	if g == (Guard{}) {
-		g = Guard{Max: 100, Min: 20, Percent: 10}
-	}
 	replaced := map[int]bool{}
 	for i, x := range d.ops {
 		if chosen[i] && x.Op != Delete {
@@ -509,11 +505,13 @@ func (d *draft) guarded(chosen []bool, o Options, known int) (guarded, kept []St
 		held = append(held, x.Step)
 		count += 1 + len(x.Known)
 	}
-	share := !o.Partial && count >= g.Min && count*100 > known*g.Percent
+	if o.Partial {
+		known = -1
+	}
 	switch {
 	case o.NoDeletes:
 		return nil, held
-	case !o.AllowDeletes && g.Max >= 0 && (count > g.Max || share):
+	case !o.AllowDeletes && o.Guard.Holds(count, known):
 		return held, nil
 	}
 	return nil, nil

@@ -21,6 +21,22 @@ type Guard struct {
 	Percent int // … that are more than this share of the known items
 }
 
+// Holds reports whether deletions of so many items are to wait until somebody confirms them. known counts
+// the items that there are in all, the deleted ones included; negative if that is not known, and then
+// only Max counts.
+func (g Guard) Holds(deletions, known int) bool {
+	if g == (Guard{}) {
+		g = Guard{Max: 100, Min: 20, Percent: 10}
+	}
+	switch {
+	case g.Max < 0:
+		return false
+	case deletions > g.Max:
+		return true
+	}
+	return known >= 0 && deletions >= g.Min && deletions*100 > known*g.Percent
+}
+
 // Options of Make. The zero value plans everything.
 type Options struct {
 	Guard Guard
