@@ -73,6 +73,7 @@ var rooms = map[string]string{
 	"github.com/gen2brain/beeep":                                 "cmd/internal/daemon",
 	"github.com/goccy/go-yaml":                                   "cmd/internal/config",
 	"github.com/joho/godotenv":                                   "cmd/internal/config",
+	"github.com/go-git/go-git":                                   "cmd/internal/cli",
 }
 
 func floorOf(pkg string) (floor float64, test, known bool) {
