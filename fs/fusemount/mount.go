@@ -53,7 +53,7 @@ type Mount struct {
 // cleared away first. The context bounds the mounting alone.
 func New(ctx context.Context, o Options) (*Mount, error) {
 	if o.Source == "" {
-		o.Source = "duskfs"
+		o.Source = typeName
 	}
 	if o.Remember == 0 {
 		o.Remember = time.Hour
@@ -106,7 +106,7 @@ func (m *Mount) options(o Options) *fuse.MountOptions {
 		Options:                  opts,
 		AllowOther:               o.AllowOther,
 		FsName:                   o.Source,
-		Name:                     "duskfs",
+		Name:                     typeName,
 		MaxWrite:                 256 << 10,
 		MaxBackground:            64,
 		DirectMount:              os.Geteuid() == 0,
@@ -116,6 +116,9 @@ func (m *Mount) options(o Options) *fuse.MountOptions {
 		Logger:                   log.New(io.Discard, "", 0),
 	}
 }
+
+// typeName is what mounts are told by.
+const typeName = "duskfs"
 
 // Mountpoint is where it is mounted, as an absolute path.
 func (m *Mount) Mountpoint() string { return m.point }

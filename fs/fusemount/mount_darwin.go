@@ -55,6 +55,15 @@ func mounted(point string) (bool, error) {
 	return here.Dev != above.Dev, nil
 }
 
+// Within reports whether a file or folder lies in a mount of duskfs, whoever serves it.
+func Within(path string) (bool, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(path, &st); err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return unix.ByteSliceToString(st.Mntfromname[:]) == typeName, nil
+}
+
 // advice says what to do when mounting fails.
 func advice() string {
 	if _, err := os.Stat("/Library/Filesystems/macfuse.fs"); err != nil {

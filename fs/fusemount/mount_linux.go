@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -101,6 +102,26 @@ func mounted(point string) (bool, error) {
 		return false, err
 	}
 	return here.Dev != above.Dev, nil
+}
+
+// Within reports whether a file or folder lies in a mount of duskfs, whoever serves it.
+func Within(path string) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, err
+	}
+	dev := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)))
+	for line := range strings.Lines(string(mounts)) {
+		before, after, _ := strings.Cut(line, " - ")
+		if f := strings.Fields(before); len(f) > 2 && f[2] == dev {
+			return strings.HasPrefix(after, "fuse."+typeName+" "), nil
+		}
+	}
+	return false, nil
 }
 
 // advice says what to do when mounting fails.

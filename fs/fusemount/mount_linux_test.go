@@ -295,6 +295,12 @@ func TestMountOptions(t *testing.T) {
 			if f[0] != "duskfs" || f[2] != "fuse.duskfs" {
 				t.Errorf("odd source or type: %s", line)
 			}
+			if in, err := fusemount.Within(root); err != nil || !in {
+				t.Errorf("the mount is not known to be one: %v, %v", in, err)
+			}
+			if in, err := fusemount.Within(t.TempDir()); err != nil || in {
+				t.Errorf("another folder is taken for a mount: %v, %v", in, err)
+			}
 			return
 		}
 	}

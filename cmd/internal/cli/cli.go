@@ -21,6 +21,7 @@ import (
 
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/fs/fusemount"
 	"github.com/duskfs/duskfs/graph"
 )
 
@@ -139,6 +140,17 @@ func (a *app) jsonFlag(c *cobra.Command) {
 // config loads the configuration.
 func (a *app) config() (*config.Config, error) {
 	return config.Load(config.Sources{File: a.configFile, Environ: a.Environ, Flags: a.flags, Work: a.Work})
+}
+
+// scriptConfig is config for the commands that do the older scripts' jobs: they also read the .env of the
+// working directory, unless that lies in a mount, where others can write.
+func (a *app) scriptConfig() (*config.Config, error) {
+	in, err := fusemount.Within(a.Work)
+	c, cerr := config.Load(config.Sources{File: a.configFile, Environ: a.Environ, Flags: a.flags, Work: a.Work, WorkEnv: err == nil && !in})
+	if cerr == nil && c.Ignored() != "" {
+		fmt.Fprintln(a.Err, "duskfs: "+c.Ignored())
+	}
+	return c, cerr
 }
 
 // daemon finds the mount that a path belongs to; an empty path means the one at hand.

@@ -50,11 +50,31 @@ type Config struct {
 	Conflicts    cache.Policy // what becomes of a file that both sides changed
 	Notify       Notify
 
+	Upload Upload
+	Mirror Mirror
+
 	CaseBlind bool // names are found in any letter case
 	LogLevel  slog.Level
 
-	zone   *time.Location
-	values []Value
+	zone    *time.Location
+	values  []Value
+	ignored string
+}
+
+// Upload is what `duskfs upload` does when no arguments say otherwise.
+type Upload struct {
+	Folder string    // absolute; empty if none was named
+	Drive  rest.Spec // where it goes to
+	Path   string    // folder of the drive, as typed; may be empty
+}
+
+// Mirror is what `duskfs mirror` does when no arguments say otherwise. The values are as typed, and
+// empty if nothing names them.
+type Mirror struct {
+	Host    string // of the site
+	Site    string // last part of its address, or display name
+	Library string // display name
+	Folder  string // absolute
 }
 
 // Flush says how changes are sent.
@@ -97,6 +117,10 @@ func (c *Config) Source(key string) string {
 	}
 	return ""
 }
+
+// Ignored says in a sentence why the .env of the working directory was not read, empty if it was or if
+// there is none.
+func (c *Config) Ignored() string { return c.ignored }
 
 // Secret is a string that does not show itself: every way of printing it gives a mask.
 type Secret string

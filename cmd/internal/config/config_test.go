@@ -97,14 +97,88 @@ func TestADotEnvOfTheWorkingDirectoryIsNotReadUnasked(t *testing.T) {
 	}
 }
 
+func TestADotEnvOfTheWorkingDirectoryHasTheScriptsNamesAlone(t *testing.T) {
+	const planted = "CLIENT_SECRET=s\nUPLOAD_FOLDER=up\nONEDRIVE_UPLOAD_PATH=backup/mac\nSHAREPOINT_HOST=h\nSITE_NAME=\"A Site\"\nDOC_LIBRARY=Docs\n" +
+		"LOCAL_ROOT=ms365_data/data\nDUSKFS_GRAPH_URL=https://evil.example\nAZURE_FEDERATED_TOKEN_FILE=x\nDUSKFS_NO_SUCH=1\n"
+	s := world(t, map[string]string{".env": planted})
+	s.WorkEnv = true
+	c := load(t, s)
+	if c.Secret.Reveal() != "s" || c.Upload.Folder != filepath.Join(s.Work, "up") || c.Upload.Path != "backup/mac" || c.Upload.Drive.String() != "me" {
+		t.Errorf("not taken: %+v", c.Upload)
+	}
+	if want := (Mirror{Host: "h", Site: "A Site", Library: "Docs", Folder: filepath.Join(s.Work, "ms365_data/data")}); c.Mirror != want {
+		t.Errorf("got %+v, want %+v", c.Mirror, want)
+	}
+	if c.GraphURL != "https://graph.microsoft.com" || c.AssertionFile != "" {
+		t.Error("a name that is not the scripts' was taken")
+	}
+	if got := c.Source("upload.folder"); !strings.HasSuffix(got, ".env:2") {
+		t.Errorf("source %s", got)
+	}
+	s.Environ = append(s.Environ, "UPLOAD_FOLDER=/other")
+	if c := load(t, s); c.Upload.Folder != "/other" {
+		t.Error("the environment did not win")
+	}
+	if err := os.WriteFile(filepath.Join(s.Work, "named.env"), []byte("CLIENT_ID=c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.File = "named.env"
+	if c := load(t, s); c.Client != "c" || c.Secret != "" {
+		t.Error("a .env that was named did not take its place")
+	}
+}
+
+func TestADotEnvThatOthersCouldHaveWrittenIsNotRead(t *testing.T) {
+	s := world(t, map[string]string{".env": "CLIENT_SECRET=planted\n"})
+	s.WorkEnv = true
+	file := filepath.Join(s.Work, ".env")
+	if err := os.Chmod(file, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if c := load(t, s); c.Secret != "" || !strings.Contains(c.Ignored(), "can be written by everybody") {
+		t.Errorf("read, or ignored without a word: %q", c.Ignored())
+	}
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := load(t, s); c.Secret.Reveal() != "planted" || c.Ignored() != "" {
+		t.Errorf("not read: %q", c.Ignored())
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("a file of somebody else needs root")
+	}
+	if err := os.Lchown(file, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	if c := load(t, s); c.Secret != "" || !strings.Contains(c.Ignored(), "belongs to somebody else") {
+		t.Errorf("read, or ignored without a word: %q", c.Ignored())
+	}
+	// A link of somebody else to a file of ours is no better.
+	if err := os.Rename(file, file+".real"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(file+".real", os.Geteuid(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(file+".real", file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(file, 65534, -1); err != nil {
+		t.Fatal(err)
+	}
+	if c := load(t, s); c.Secret != "" || c.Ignored() == "" {
+		t.Error("a link of somebody else was followed")
+	}
+}
+
 func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 	good := map[string]string{
 		"drives": "me", "mountpoint": "/m", "read-only": "true", "graph.url": "https://g.example", "login.url": "https://l.example",
 		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "names.case": "blind", "log.level": "debug",
 		"flush.after": "15m", "flush.on-unmount": "true", "flush.deadline": "07:00", "flush.max-duration": "2h", "flush.max-bytes": "2GB", "flush.bandwidth": "1MB",
 		"flush.order": "large", "flush.transfers": "8", "flush.no-remote-delete": "true", "flush.zone": "UTC", "conflicts": "mine",
-		"notify.desktop": "false",
-		"auth.mode":      "person", "auth.keychain": "false", "cloud": "usgov",
+		"notify.desktop": "false", "upload.drive": "site:h.example:/sites/a",
+		"auth.mode": "person", "auth.keychain": "false", "cloud": "usgov",
 	}
 	for _, k := range Keys() {
 		v := good[k.Name]

@@ -3,10 +3,14 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -180,10 +184,9 @@ func readEnv(file, base string) (map[string]entry, error) {
 	if err != nil {
 		return nil, unreadable(file, err)
 	}
-	vars, err := godotenv.Unmarshal(string(text))
+	vars, err := parseEnv(file, string(text))
 	if err != nil {
-		// The library quotes the text it stumbled over, which may hold a secret.
-		return nil, &Error{fmt.Sprintf("%s:%d", file, badLine(string(text))), "want lines of the form NAME=value"}
+		return nil, err
 	}
 	lines := lineOf(string(text))
 	known := map[string]bool{}
@@ -211,6 +214,72 @@ func readEnv(file, base string) (map[string]entry, error) {
 		}
 	}
 	return into, nil
+}
+
+func parseEnv(file, text string) (map[string]string, error) {
+	vars, err := godotenv.Unmarshal(text)
+	if err != nil {
+		// The library quotes the text it stumbled over, which may hold a secret.
+		return nil, &Error{fmt.Sprintf("%s:%d", file, badLine(text)), "want lines of the form NAME=value"}
+	}
+	return vars, nil
+}
+
+// scriptNames are the variables that the older scripts take from the .env of their working directory.
+var scriptNames = []string{
+	"TENANT_ID", "CLIENT_ID", "CLIENT_SECRET", "USER_ID", "UPLOAD_FOLDER", "ONEDRIVE_UPLOAD_PATH",
+	"SHAREPOINT_HOST", "SITE_NAME", "DOC_LIBRARY", "LOCAL_ROOT",
+}
+
+// readWorkEnv reads a .env that merely lies there: the scripts' names, and only if whoever runs this owns the file.
+// ignored says why it was not read; a file that is not there needs no word.
+func readWorkEnv(file string) (into map[string]entry, ignored string, err error) {
+	link, err := os.Lstat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", unreadable(file, err)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, "", unreadable(file, err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, "", unreadable(file, err)
+	}
+	switch {
+	case !st.Mode().IsRegular():
+		return nil, file + " is no file, and is not read", nil
+	case !ownedByUs(link), !ownedByUs(st):
+		return nil, file + " belongs to somebody else, and is not read; name it with --config if it is meant", nil
+	case st.Mode().Perm()&0o002 != 0:
+		return nil, file + " can be written by everybody, and is not read; `chmod go-w` mends that", nil
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, "", unreadable(file, err)
+	}
+	vars, err := parseEnv(file, string(text))
+	if err != nil {
+		return nil, "", err
+	}
+	lines := lineOf(string(text))
+	into = map[string]entry{}
+	for _, k := range Keys() {
+		if v := vars[k.Seed]; v != "" && slices.Contains(scriptNames, k.Seed) {
+			into[k.Name] = entry{v, fmt.Sprintf("%s:%d", file, lines[k.Seed]), filepath.Dir(file)}
+		}
+	}
+	return into, "", nil
+}
+
+// ownedByUs reports whether a file belongs to whoever runs this.
+func ownedByUs(st fs.FileInfo) bool {
+	s, ok := st.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Geteuid()
 }
 
 // lineOf finds the last line that sets each variable.

@@ -105,6 +105,19 @@ func Keys() []Key {
 			set: text(func(c *Config) *string { return &c.Notify.Command })},
 		{Name: "notify.desktop", Help: "tell it on the desktop too, where there is one", initial: fixed("true"),
 			set: func(c *Config, s string, _ place) error { return setBool(&c.Notify.Desktop, s) }},
+		{Name: "upload.folder", Seed: "UPLOAD_FOLDER", Help: "folder that `duskfs upload` brings up when none is named",
+			set: path(func(c *Config) *string { return &c.Upload.Folder })},
+		{Name: "upload.drive", Help: "drive that it goes to", initial: fixed("me"), set: setUploadDrive},
+		{Name: "upload.path", Seed: "ONEDRIVE_UPLOAD_PATH", Help: "folder of that drive below which it is put",
+			set: text(func(c *Config) *string { return &c.Upload.Path })},
+		{Name: "mirror.host", Seed: "SHAREPOINT_HOST", Help: "host of the site that `duskfs mirror` follows when no drive is named",
+			set: text(func(c *Config) *string { return &c.Mirror.Host })},
+		{Name: "mirror.site", Seed: "SITE_NAME", Help: "that site: the last part of its address, or its display name",
+			set: text(func(c *Config) *string { return &c.Mirror.Site })},
+		{Name: "mirror.library", Seed: "DOC_LIBRARY", Help: "its library, by display name",
+			set: text(func(c *Config) *string { return &c.Mirror.Library })},
+		{Name: "mirror.folder", Seed: "LOCAL_ROOT", Help: "folder that it is mirrored to",
+			set: path(func(c *Config) *string { return &c.Mirror.Folder })},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
 		{Name: "names.case", Help: "exact or blind: whether names are found in another letter case",
 			initial: func(p place) string { return p.dirs.Case }, set: setCase},
@@ -226,6 +239,11 @@ func setDrives(c *Config, s string, _ place) error {
 		c.Drives = append(c.Drives, d)
 	}
 	return nil
+}
+
+func setUploadDrive(c *Config, s string, _ place) (err error) {
+	c.Upload.Drive, err = rest.ParseSpec(s)
+	return err
 }
 
 // setZone comes before the keys whose times it is about.

@@ -21,6 +21,11 @@ type Sources struct {
 	Flags map[string]Flag
 	// Work is the working directory, for relative paths.
 	Work string
+	// WorkEnv reads the file .env of the working directory too, for the names that the older scripts
+	// have and no others, if it belongs to whoever runs this. The caller sees to it that Work is in no mount
+	// of a shared drive: a file planted there must not say where a secret goes. A .env named by File takes its
+	// place.
+	WorkEnv bool
 }
 
 // Flag is a setting given on the command line.
@@ -68,7 +73,7 @@ func Load(s Sources) (*Config, error) {
 		}
 	}
 	dirs := DirsOf(runtime.GOOS, env)
-	layers, err := fileLayers(s, dirs)
+	layers, ignored, err := fileLayers(s, dirs)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func Load(s Sources) (*Config, error) {
 	}
 	layers = append(layers, seeds, ours, flags)
 
-	c := &Config{}
+	c := &Config{ignored: ignored}
 	for _, k := range Keys() {
 		if err := c.take(k, layers, place{dirs: dirs, base: s.Work}); err != nil {
 			return nil, err
@@ -96,15 +101,14 @@ func Load(s Sources) (*Config, error) {
 	return c, nil
 }
 
-// fileLayers reads the files, lowest first.
-func fileLayers(s Sources, dirs Dirs) ([]map[string]entry, error) {
+// fileLayers reads the files, lowest first. ignored says why a .env was left alone.
+func fileLayers(s Sources, dirs Dirs) (layers []map[string]entry, ignored string, err error) {
 	byDefault := filepath.Join(dirs.Config, "config.yaml")
 	isEnv := strings.HasSuffix(s.File, ".env")
 	named := s.File
 	if named != "" && !filepath.IsAbs(named) {
 		named = filepath.Join(s.Work, named)
 	}
-	var layers []map[string]entry
 	if named == "" || isEnv {
 		l, err := readYAML(byDefault, dirs.Config)
 		var ce *Error
@@ -113,21 +117,28 @@ func fileLayers(s Sources, dirs Dirs) ([]map[string]entry, error) {
 			layers = append(layers, l)
 		case errors.As(err, &ce) && !exists(byDefault):
 		default:
-			return nil, err
+			return nil, "", err
 		}
 	}
-	if named == "" {
-		return layers, nil
+	if named != "" {
+		read := readYAML
+		if isEnv {
+			read = readEnv
+		}
+		l, err := read(named, filepath.Dir(named))
+		if err != nil {
+			return nil, "", err
+		}
+		layers = append(layers, l)
 	}
-	read := readYAML
-	if isEnv {
-		read = readEnv
+	if !s.WorkEnv || isEnv {
+		return layers, "", nil
 	}
-	l, err := read(named, filepath.Dir(named))
+	l, ignored, err := readWorkEnv(filepath.Join(s.Work, ".env"))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return append(layers, l), nil
+	return append(layers, l), ignored, nil
 }
 
 func exists(file string) bool {
