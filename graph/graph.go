@@ -85,6 +85,9 @@ type Item struct {
 	// TargetDrive and Target name what a Shortcut stands for.
 	TargetDrive DriveID
 	Target      ItemID
+	// SharingChanged is set by a feed that was asked to tell of it, on items whose permissions changed. The service tells
+	// so of files alone: of a folder the eTag that changed is all there is.
+	SharingChanged bool
 }
 
 // Version names the bytes of a file at one moment.

@@ -25,17 +25,38 @@ var _ graph.Batcher = (*Drive)(nil)
 // become smaller, and in the end plain calls.
 func (d *Drive) Batch(ctx context.Context, calls []graph.Call) []graph.Result {
 	results := make([]graph.Result, len(calls))
+	var changes []*change
 	var parts []*part
 	for i, c := range calls {
-		p := &part{c: c, result: &results[i], tries: newTries(d.c.opts.Patience)}
-		if p.result.Err = p.prepare(d); p.result.Err == nil {
-			parts = append(parts, p)
+		m := &change{c: c, result: &results[i]}
+		if m.result.Err = m.prepare(d); m.result.Err == nil {
+			changes, parts = append(changes, m), append(parts, &m.part)
 		}
+	}
+	d.c.together(ctx, parts)
+	for _, m := range changes {
+		m.finish(ctx, d)
+	}
+	return results
+}
+
+// part is one request of a batch: k before, reply or err after.
+type part struct {
+	k     call
+	tries *tries
+	reply reply
+	err   error
+}
+
+// together makes the requests of all parts, in batches.
+func (c *Client) together(ctx context.Context, parts []*part) {
+	for _, p := range parts {
+		p.tries = newTries(c.opts.Patience)
 	}
 	size := maxBatch
 	for todo := parts; len(todo) > 0; {
 		n := min(size, len(todo))
-		left, wait, refused := d.round(ctx, todo[:n])
+		left, wait, refused := c.round(ctx, todo[:n])
 		if refused {
 			size = max(1, n/2)
 			continue
@@ -43,42 +64,36 @@ func (d *Drive) Batch(ctx context.Context, calls []graph.Call) []graph.Result {
 		todo = slices.Concat(left, todo[n:])
 		if err := sleep(ctx, wait); err != nil {
 			for _, p := range todo {
-				p.result.Err = fmt.Errorf("%s %s: %w", p.k.op, p.k.item, err)
+				p.err = fmt.Errorf("%s %s: %w", p.k.op, p.k.item, err)
 			}
-			break
+			return
 		}
 	}
-	for _, p := range parts {
-		p.finish(ctx, d)
-	}
-	return results
 }
 
-// part is one call of a batch.
-type part struct {
+// change is one call of Drive.Batch.
+type change struct {
+	part
 	c      graph.Call
-	k      call
 	s      *sending // of DoBegin
-	tries  *tries
-	reply  reply // unless it failed
 	result *graph.Result
 }
 
 // prepare finds out which request a call is.
-func (p *part) prepare(d *Drive) error {
-	switch c := p.c; c.Do {
+func (m *change) prepare(d *Drive) error {
+	switch c := m.c; c.Do {
 	case graph.DoMkdir:
-		p.k = d.mkdirCall(c.Parent, c.Name)
+		m.k = d.mkdirCall(c.Parent, c.Name)
 	case graph.DoUpdate:
-		p.k = d.updateCall(c.ID, c.Change, c.IfMatch)
+		m.k = d.updateCall(c.ID, c.Change, c.IfMatch)
 	case graph.DoDelete:
-		p.k = d.deleteCall(c.ID, c.IfMatch)
+		m.k = d.deleteCall(c.ID, c.IfMatch)
 	case graph.DoBegin:
-		p.s = newSending(d, c.Upload)
-		if !p.s.sensible() || c.Upload.Size == 0 {
-			return p.s.fault(graph.Invalid, "the upload says not what goes where")
+		m.s = newSending(d, c.Upload)
+		if !m.s.sensible() || c.Upload.Size == 0 {
+			return m.s.fault(graph.Invalid, "the upload says not what goes where")
 		}
-		p.k = p.s.beginCall()
+		m.k = m.s.beginCall()
 	default:
 		return &graph.Error{Op: "batch", Kind: graph.Invalid, Message: "the call says not what to do"}
 	}
@@ -116,23 +131,23 @@ func (s *flexString) UnmarshalJSON(b []byte) error {
 
 // round makes one request of some parts and judges what came back. It returns the parts to ask for again, and
 // how long to wait before. refused says that the service does not take that many at once: nothing was done.
-func (d *Drive) round(ctx context.Context, parts []*part) (left []*part, wait time.Duration, refused bool) {
+func (c *Client) round(ctx context.Context, parts []*part) (left []*part, wait time.Duration, refused bool) {
 	if len(parts) == 1 { // would gain nothing by a batch
 		p := parts[0]
-		p.reply, p.result.Err = d.c.do(ctx, p.k)
+		p.reply, p.err = c.do(ctx, p.k)
 		return nil, 0, false
 	}
-	token, err := d.c.opts.Tokens.Token(ctx)
+	token, err := c.opts.Tokens.Token(ctx)
 	var r reply
 	if err == nil {
-		r, err = d.c.do(ctx, d.batchCall(parts))
+		r, err = c.do(ctx, c.batchCall(parts))
 	}
 	if err != nil {
 		if tooMany(err) {
 			return nil, 0, true
 		}
 		for _, p := range parts {
-			p.result.Err = p.outer(err)
+			p.err = p.outer(err)
 		}
 		return nil, 0, false
 	}
@@ -146,30 +161,28 @@ func (d *Drive) round(ctx context.Context, parts []*part) (left []*part, wait ti
 	}
 	renewed := false
 	for i, p := range parts {
-		a, ok := answers[strconv.Itoa(i+1)]
-		if !ok {
-			p.result.Err = &graph.Error{Op: p.k.op, Item: p.k.item, Kind: graph.Lost, Status: r.status, Message: "the service answered a batch without saying how this ended"}
-			continue
+		o := outcome{err: errors.New("the service answered a batch without saying how this ended")}
+		if a, ok := answers[strconv.Itoa(i+1)]; ok {
+			o = outcome{reply: a.reply()}
 		}
-		o := outcome{reply: a.reply()}
 		switch v := p.tries.judge(p.k, o); v.what {
 		case accept:
 			p.reply = o.reply
 			continue
 		case fail:
-			p.result.Err = v.err
+			p.err = v.err
 			continue
 		case refresh:
 			if !renewed {
-				if _, err := d.c.opts.Tokens.Refresh(ctx, token, challenge(o.header)); err != nil {
-					p.result.Err = aboutToken(ctx, p.k, err)
+				if _, err := c.opts.Tokens.Refresh(ctx, token, challenge(o.header)); err != nil {
+					p.err = aboutToken(ctx, p.k, err)
 					continue
 				}
 				renewed = true
 			}
 		case pause:
-			d.c.heard(p.k, o.status, o.header, time.Now())
-			d.c.gate.close(v.wait)
+			c.heard(p.k, o.status, o.header, time.Now())
+			c.gate.close(v.wait)
 		case again:
 			wait = max(wait, v.wait)
 		}
@@ -178,10 +191,10 @@ func (d *Drive) round(ctx context.Context, parts []*part) (left []*part, wait ti
 	return left, wait, false
 }
 
-// batchCall makes the request that holds those of some parts.
-func (d *Drive) batchCall(parts []*part) call {
-	k := call{op: "batch", item: fmt.Sprintf("of %d", len(parts)), method: http.MethodPost, url: d.c.address("/$batch"),
-		price: stated, slow: true}
+// batchCall makes the request that holds those of some parts. It reads if they all do.
+func (c *Client) batchCall(parts []*part) call {
+	k := call{op: "batch", item: fmt.Sprintf("of %d", len(parts)), method: http.MethodPost, url: c.address("/$batch"),
+		price: stated, slow: true, read: true}
 	requests := make([]batchRequest, len(parts))
 	for i, p := range parts {
 		headers := map[string]string{}
@@ -191,9 +204,10 @@ func (d *Drive) batchCall(parts []*part) call {
 		if p.k.json != nil {
 			headers["Content-Type"] = "application/json"
 		}
-		requests[i] = batchRequest{ID: strconv.Itoa(i + 1), Method: p.k.method, URL: strings.TrimPrefix(p.k.url, d.c.address("")),
+		requests[i] = batchRequest{ID: strconv.Itoa(i + 1), Method: p.k.method, URL: strings.TrimPrefix(p.k.url, c.address("")),
 			Headers: headers, Body: p.k.json}
-		k.units += d.c.units.of(p.k) // batching saves round trips, no units
+		k.units += c.units.of(p.k) // batching saves round trips, no units
+		k.read = k.read && p.k.read
 	}
 	k.json = map[string]any{"requests": requests}
 	return k
@@ -239,21 +253,22 @@ func (p *part) outer(err error) error {
 }
 
 // finish turns the answer into a result, where need be with a look at what was made.
-func (p *part) finish(ctx context.Context, d *Drive) {
-	c, r := p.c, p.result
+func (m *change) finish(ctx context.Context, d *Drive) {
+	c, r := m.c, m.result
+	r.Err = m.err
 	switch {
 	case c.Do == graph.DoDelete:
 		r.Err = d.deleteDone(ctx, c.ID, r.Err)
 	case r.Err != nil && c.Do == graph.DoMkdir:
 		r.Err = d.whyMissing(ctx, c.Parent, c.Name, r.Err)
 	case r.Err != nil && c.Do == graph.DoBegin:
-		r.Err = p.s.taken(ctx, r.Err)
+		r.Err = m.s.taken(ctx, r.Err)
 	case r.Err != nil:
 	case c.Do == graph.DoMkdir:
-		r.Item, r.Err = d.mkdirDone(ctx, p.k, c.Parent, p.reply)
+		r.Item, r.Err = d.mkdirDone(ctx, m.k, c.Parent, m.reply)
 	case c.Do == graph.DoUpdate:
-		r.Item, r.Err = d.patchDone(ctx, p.k, c.ID, p.reply)
+		r.Item, r.Err = d.patchDone(ctx, m.k, c.ID, m.reply)
 	case c.Do == graph.DoBegin:
-		r.Session, r.Err = p.s.begun(p.reply)
+		r.Session, r.Err = m.s.begun(m.reply)
 	}
 }

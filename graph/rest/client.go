@@ -71,9 +71,10 @@ type Options struct {
 	// a multiple of 320 KiB below 60 MiB. 0 begins with DefaultFragment, sends more on fast links and less
 	// on slow ones.
 	Fragment int64
-	// Prefer are more values of the Prefer header of listings and of every page of the change feed, such as
-	// "deltashowsharingchanges" and what it needs (graph-facts §4).
-	Prefer []string
+	// SharingChanges asks the change feed to tell where sharing has changed (Item.SharingChanged). The service does so on
+	// business drives and libraries, for an application that was granted Sites.FullControl.All; elsewhere it says
+	// nothing. Pages take twice the bytes.
+	SharingChanges bool
 	// Paranoid reads the versions of a file after every upload that replaced it, to find out whether the bytes of
 	// somebody else came between. Without it that is done where the service's counters say that it is worth it, which
 	// those of personal drives do not.
@@ -86,7 +87,8 @@ type Options struct {
 // It starts none that outlives a call.
 type Client struct {
 	opts      Options
-	prefer    map[string]string // header of listings and feeds
+	prefer    map[string]string // header of listings
+	feeds     map[string]string // header of feeds
 	root      string            // scheme and host, lower case, no slash
 	userAgent string
 	gate      *gate
@@ -164,9 +166,8 @@ func New(o Options) (*Client, error) {
 		opts:      o,
 		root:      "https://" + strings.ToLower(u.Host),
 		userAgent: UserAgent(o.Version),
-		// Without it personal drives leave out shortcuts to folders that others share (graph-facts §4). It is
-		// repeated on every page. Not asked for is deltaExcludeParent: folders above a change cost little.
-		prefer:    map[string]string{"Prefer": strings.Join(append([]string{"Include-Feature=AddToOneDrive"}, o.Prefer...), ", ")},
+		prefer:    prefer(),
+		feeds:     prefer(o.sharing()...),
 		gate:      &gate{},
 		budget:    newBudget(o.UnitsPerMinute, o.UnitsBurst),
 		units:     *o.Units,
@@ -175,6 +176,21 @@ func New(o Options) (*Client, error) {
 		downloads: newCrowd(o.Concurrency),
 		urls:      newAddressBook(),
 	}, nil
+}
+
+// prefer makes the header that says what an answer shall hold besides the ordinary. Without the first, personal drives leave
+// out shortcuts to folders that others share (graph-facts §4). It is repeated on every page. Not asked for is
+// deltaExcludeParent: folders above a change cost little.
+func prefer(more ...string) map[string]string {
+	return map[string]string{"Prefer": strings.Join(append([]string{"Include-Feature=AddToOneDrive"}, more...), ", ")}
+}
+
+// sharing is what a feed has to be asked for to tell of sharing: the last needs the others (graph-facts §4).
+func (o Options) sharing() []string {
+	if !o.SharingChanges {
+		return nil
+	}
+	return []string{"hierarchicalsharing", "deltashowremovedasdeleted", "deltatraversepermissiongaps", "deltashowsharingchanges"}
 }
 
 // microsofts reports whether a host is one of Microsoft's clouds (graph-facts §1.7).

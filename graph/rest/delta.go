@@ -14,18 +14,23 @@ import (
 // Delta returns the page of the change feed at a link.
 //
 // Only what an [graph.Item] needs is asked for: without the download addresses and the facets of pictures a page has
-// less than half the bytes. The service bakes the choice into its links.
+// less than half the bytes. The service bakes the choice into its links. Where sharing is told of too, everything is asked
+// for: the word of it is an annotation, and a choice drops those.
 //
 // A Link is kept without scheme and host, so that what is stored holds no address that a token
 // could be sent to, and stands when the address of Graph is configured anew.
 func (d *Drive) Delta(ctx context.Context, from graph.Link) (graph.Page, error) {
-	k := call{op: "delta", item: string(d.id), header: d.c.prefer}
+	k := call{op: "delta", item: string(d.id), header: d.c.feeds}
+	wanted := "&$select=" + wantedOfItems
+	if d.c.opts.SharingChanges {
+		wanted = ""
+	}
 	switch from {
 	case graph.Start:
 		k.price = many
-		k.url = d.c.address(d.path() + "/root/delta?$top=" + strconv.Itoa(pageSize) + "&$select=" + wantedOfItems)
+		k.url = d.c.address(d.path() + "/root/delta?$top=" + strconv.Itoa(pageSize) + wanted)
 	case graph.Latest:
-		k.url = d.c.address(d.path() + "/root/delta?token=latest&$select=" + wantedOfItems)
+		k.url = d.c.address(d.path() + "/root/delta?token=latest" + wanted)
 	default:
 		if !strings.HasPrefix(string(from), "/") {
 			return graph.Page{}, &graph.Error{Op: k.op, Item: k.item, Kind: graph.Restart, Message: "the stored link is no link"}

@@ -146,41 +146,49 @@ func TestAFeedThatStandsStillIsAnError(t *testing.T) {
 
 // Every page is asked for the same way, since the service forgets what was preferred (graph-facts §4).
 func TestEveryPageOfTheFeedIsPreferredAlike(t *testing.T) {
-	var asked []*http.Request
-	in(t, graphtest.Options{FeedPage: 10}, func(o *rest.Options) {
-		inner := o.Transport
-		o.Prefer = []string{"deltashowsharingchanges", "deltashowremovedasdeleted"}
-		o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
-			if strings.Contains(r.URL.Path, "/delta") || strings.HasSuffix(r.URL.Path, "/children") {
-				asked = append(asked, r)
+	for _, sharing := range []bool{false, true} {
+		var asked []*http.Request
+		in(t, graphtest.Options{FeedPage: 10}, func(o *rest.Options) {
+			inner := o.Transport
+			o.SharingChanges = sharing
+			o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
+				if strings.Contains(r.URL.Path, "/delta") || strings.HasSuffix(r.URL.Path, "/children") {
+					asked = append(asked, r)
+				}
+				return inner.RoundTrip(r)
+			})
+		}, func(w *world) {
+			for n := range 2500 {
+				w.must(w.far.Put(fmt.Sprintf("/d/f%d", n), nil))
 			}
-			return inner.RoundTrip(r)
+			_, link, pages := w.follow(graph.Start)
+			w.follow(link)
+			w.follow(graph.Latest)
+			for range w.near.Children(w.ctx(), w.at("/d").ID) {
+				continue
+			}
+			if pages < 3 || len(asked) < pages+4 {
+				t.Errorf("%d pages, %d requests", pages, len(asked))
+			}
+			for _, r := range asked {
+				feed := strings.Contains(r.URL.Path, "/delta")
+				want := "Include-Feature=AddToOneDrive"
+				if feed && sharing {
+					want += ", hierarchicalsharing, deltashowremovedasdeleted, deltatraversepermissiongaps, deltashowsharingchanges"
+				}
+				if got := r.Header.Get("Prefer"); got != want {
+					t.Errorf("%s prefers %q", r.URL.RawQuery, got)
+				}
+				if r.Header.Get("deltaExcludeParent") != "" {
+					t.Error("folders above are left out")
+				}
+				q := r.URL.Query()
+				if q.Get("token") == "" && q.Get("$skiptoken") == "" && strings.Contains(q.Get("$select"), "parentReference") == (feed && sharing) {
+					t.Errorf("asked for %s", r.URL.RawQuery)
+				}
+			}
 		})
-	}, func(w *world) {
-		for n := range 2500 {
-			w.must(w.far.Put(fmt.Sprintf("/d/f%d", n), nil))
-		}
-		_, link, pages := w.follow(graph.Start)
-		w.follow(link)
-		w.follow(graph.Latest)
-		for range w.near.Children(w.ctx(), w.at("/d").ID) {
-			continue
-		}
-		if pages < 3 || len(asked) < pages+4 {
-			t.Errorf("%d pages, %d requests", pages, len(asked))
-		}
-		for _, r := range asked {
-			if got := r.Header.Get("Prefer"); got != "Include-Feature=AddToOneDrive, deltashowsharingchanges, deltashowremovedasdeleted" {
-				t.Errorf("%s prefers %q", r.URL.RawQuery, got)
-			}
-			if r.Header.Get("deltaExcludeParent") != "" {
-				t.Error("folders above are left out")
-			}
-			if q := r.URL.Query(); q.Get("token") == "" && q.Get("$skiptoken") == "" && !strings.Contains(q.Get("$select"), "parentReference") {
-				t.Errorf("asked for everything: %s", r.URL.RawQuery)
-			}
-		}
-	})
+	}
 }
 
 // What the feed gives is what reading the item gives, as far as the feed tells it.

@@ -124,10 +124,15 @@ func (c *Client) get(ctx context.Context, k call, into any) error {
 		k.url = to // a request there is made only if it is Graph's host
 	}
 	if !r.decode(into) {
-		return &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Status: r.status, Request: r.header.Get("Request-Id"),
-			Message: "the answer makes no sense"}
+		return k.senseless(r)
 	}
 	return nil
+}
+
+// senseless is the failure of a call whose answer cannot be read.
+func (k call) senseless(r reply) error {
+	return &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Status: r.status, Request: r.header.Get("Request-Id"),
+		Message: "the answer makes no sense"}
 }
 
 // elsewhere returns where a redirection leads, since one comes now and then where an answer is documented (Q22).
@@ -168,6 +173,9 @@ func (d *Drive) Children(ctx context.Context, id graph.ItemID) iter.Seq2[graph.I
 			err := d.c.get(ctx, k, &page)
 			if err == nil && (seen[next] || empty > maxEmptyPages) {
 				err = &graph.Error{Op: k.op, Item: k.item, Kind: graph.Failed, Message: "the listing does not end"}
+			}
+			if err == nil && page.Value == nil { // which is not the same as an empty folder
+				err = k.senseless(reply{})
 			}
 			if err != nil {
 				yield(graph.Item{}, err)

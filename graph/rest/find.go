@@ -249,17 +249,29 @@ func refusal(err error) bool {
 	return statusOf(err) == http.StatusNotImplemented
 }
 
+// wireList is a page of a collection.
+type wireList[T any] struct {
+	Value []T    `json:"value"`
+	Next  string `json:"@odata.nextLink"`
+}
+
 // list reads a collection to its end.
 func list[T any](ctx context.Context, c *Client, k call, at string) ([]T, error) {
+	k.price = many
+	return listFrom[T](ctx, c, k, c.address(at))
+}
+
+// listFrom reads a collection to its end, beginning with the page at an address.
+func listFrom[T any](ctx context.Context, c *Client, k call, at string) ([]T, error) {
 	var all []T
-	k.url, k.price = c.address(at), many
+	k.url = at
 	for range maxPages {
-		var page struct {
-			Value []T    `json:"value"`
-			Next  string `json:"@odata.nextLink"`
-		}
+		var page wireList[T]
 		if err := c.get(ctx, k, &page); err != nil {
 			return nil, err
+		}
+		if page.Value == nil { // which is not the same as an empty list
+			return nil, k.senseless(reply{})
 		}
 		all = append(all, page.Value...)
 		if k.url = page.Next; k.url == "" {

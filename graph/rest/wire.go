@@ -32,6 +32,8 @@ type wireItem struct {
 	Modified string `json:"lastModifiedDateTime"`
 	// Download is pre-authenticated: a secret.
 	Download string `json:"@microsoft.graph.downloadUrl"`
+	// Shared says in the feed whether sharing changed: "True", or true.
+	Shared facet `json:"@microsoft.graph.sharedChanged"`
 }
 
 type wireFile struct {
@@ -107,6 +109,8 @@ func (w wireItem) item() graph.Item {
 		ModTime: parseTime(w.Times.Modified),
 		Created: parseTime(w.Times.Created),
 		WebURL:  w.WebURL,
+
+		SharingChanged: strings.EqualFold(strings.Trim(string(w.Shared), `"`), "true"),
 	}
 	switch {
 	case i.Root:
