@@ -29,7 +29,7 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 	}
 	err := s.view(func(x *tx) error {
 		c.x = x
-		return errors.Join(c.load(), c.derive(), c.compare(), c.orphanXattrs())
+		return errors.Join(c.load(), c.derive(), c.compare(), c.orphanXattrs(), c.copies())
 	})
 	if err != nil {
 		return nil, err

@@ -9,22 +9,25 @@ import (
 // Every row's key begins with the letter of its kind. Numbers in keys are big-endian, so that keys
 // sort as the numbers do.
 const (
-	rowNode    = 'n' // n ino -> node with its base
-	rowChild   = 'c' // c parent folded-name -> ino: names are unique because rows are
-	rowOrder   = 'o' // o parent ino: a folder in ino order
-	rowItem    = 'i' // i drive item -> ino of the living node that has the item
-	rowPlace   = 'b' // b drive folder 0 folded-name -> items whose base place that is
-	rowDirty   = 'd' // d drive ino -> what Pending wants to know of a dirty node
-	rowGone    = 'g' // g drive item -> Gone
-	rowStep    = 's' // s drive ino item -> Attempt under way
-	rowInbox   = 'q' // q drive item -> incoming item, last state wins
-	rowSeen    = 'e' // e drive item: brought by the enumeration under way
-	rowReport  = 'r' // r drive number -> Report
-	rowReceipt = 'v' // v drive number -> Receipt
-	rowDrop    = 'x' // x ino: a body to be dropped, and a removed node's row with it
-	rowJob     = 'j' // j kind ino -> work in parts that is not done yet
-	rowXattr   = 'a' // a ino name -> value of an extended attribute
-	rowMeta    = 'm' // m name -> counters, drives, feeds, versions
+	rowNode     = 'n' // n ino -> node with its base
+	rowChild    = 'c' // c parent folded-name -> ino: names are unique because rows are
+	rowOrder    = 'o' // o parent ino: a folder in ino order
+	rowItem     = 'i' // i drive item -> ino of the living node that has the item
+	rowPlace    = 'b' // b drive folder 0 folded-name -> items whose base place that is
+	rowDirty    = 'd' // d drive ino -> what Pending wants to know of a dirty node
+	rowGone     = 'g' // g drive item -> Gone
+	rowStep     = 's' // s drive ino item -> Attempt under way
+	rowInbox    = 'q' // q drive item -> incoming item, last state wins
+	rowSeen     = 'e' // e drive item: brought by the enumeration under way
+	rowReport   = 'r' // r drive number -> Report
+	rowReceipt  = 'v' // v drive number -> Receipt
+	rowDrop     = 'x' // x ino: a body to be dropped, and a removed node's row with it
+	rowJob      = 'j' // j kind ino -> work in parts that is not done yet
+	rowXattr    = 'a' // a ino name -> value of an extended attribute
+	rowCopy     = 'u' // u copy path -> what the remote has of a file of a plain folder
+	rowCopyItem = 'w' // w copy item -> path
+	rowCopyStep = 't' // t copy path -> CopyStep under way
+	rowMeta     = 'm' // m name -> counters, drives, feeds, versions
 )
 
 const (
