@@ -50,11 +50,13 @@ type Abandoner interface {
 	Abandon(ctx context.Context, session string) error
 }
 
-// Options of a Pusher. Outbox, Nodes, Content and Service are needed.
+// Options of a Pusher. Outbox, Nodes, Service and Content or Bodies are needed.
 type Options struct {
-	Outbox  Outbox
-	Nodes   Nodes
+	Outbox Outbox
+	Nodes  Nodes
+	// Content has the bodies of a mount; nil if nobody reads what is sent, as in an upload.
 	Content *content.Store
+	Bodies  Bodies // default those of Content
 	Service Service
 	// Writeback makes the kernel hand over what programs wrote through memory maps into a file,
 	// before the file is sealed; nil does nothing.
@@ -91,6 +93,9 @@ func New(o Options) *Pusher {
 	if o.Parallel <= 0 {
 		o.Parallel = 4
 	}
+	if o.Bodies == nil {
+		o.Bodies = contentBodies{o.Content}
+	}
 	if o.Writeback == nil {
 		o.Writeback = func(cache.Ino) {}
 	}
@@ -110,6 +115,8 @@ type Request struct {
 	// Look reads every item by its id before it is replaced, moved or deleted: what is known of it is
 	// old.
 	Look bool
+	// More says that other plans follow, which may go on with upload sessions that this one did not.
+	More bool
 	// Progress is told how far it has come, one call at a time, by the goroutine that called Run.
 	Progress func(Progress)
 }

@@ -45,7 +45,7 @@ func (p *Pusher) Run(ctx context.Context, todo plan.Plan, req Request) (Result, 
 	if r.fatal == nil {
 		r.fatal = ctx.Err()
 	}
-	if r.fatal == nil {
+	if r.fatal == nil && !req.More {
 		p.abandonRest(ctx)
 	}
 	return r.result, r.fatal

@@ -19,7 +19,7 @@ const quiet = 2 * time.Second
 // upload carries out a Create or a Replace.
 func (t *task) upload(ctx context.Context) verdict {
 	t.p.o.Writeback(t.s.Ino)
-	body, err := t.p.o.Content.Local(uint64(t.s.Ino))
+	body, err := t.p.o.Bodies.Local(t.s.Ino)
 	if errors.Is(err, fs.ErrNotExist) {
 		return t.old()
 	} else if err != nil {
@@ -38,7 +38,7 @@ func (t *task) upload(ctx context.Context) verdict {
 	case busy:
 		return t.meddled()
 	}
-	snap, err := body.Seal(uint64(t.s.Seq))
+	snap, err := body.Seal(ctx, t.s.Seq)
 	if err != nil {
 		return t.fail(err, Deferred)
 	}
@@ -69,7 +69,7 @@ func (t *task) upload(ctx context.Context) verdict {
 // kernel tells of the end of an open late, so a program that has just closed its file may seem to
 // have it open still. It reports whether the file is being written to even so. A file's time alone
 // does not tell that: it can be anything.
-func (t *task) busy(ctx context.Context, body *content.File) (bool, error) {
+func (t *task) busy(ctx context.Context, body Body) (bool, error) {
 	size, mtime := body.Size(), body.ModTime()
 	if age := t.p.o.Now().Sub(mtime); age >= quiet {
 		return false, nil
@@ -97,7 +97,7 @@ const (
 
 // haunted reports whether writers have met this file again and again, and have left it alone for a
 // moment.
-func (t *task) haunted(body *content.File) bool {
+func (t *task) haunted(body Body) bool {
 	t.p.mu.Lock()
 	met := t.p.busy[t.s.Ino]
 	t.p.mu.Unlock()
@@ -105,12 +105,12 @@ func (t *task) haunted(body *content.File) bool {
 }
 
 // frozen sends a copy of the file as it is at this moment, while writers go on.
-func (t *task) frozen(ctx context.Context, body *content.File) verdict {
+func (t *task) frozen(ctx context.Context, body Body) verdict {
 	// Begun before it is sealed: the writer whom the seal meets makes the plan old.
 	if v, ok := t.begin(); !ok {
 		return v
 	}
-	snap, err := body.Seal(uint64(t.s.Seq))
+	snap, err := body.Seal(ctx, t.s.Seq)
 	if err != nil {
 		return t.fail(err, Deferred)
 	}
