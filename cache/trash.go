@@ -49,20 +49,27 @@ func (s *Store) Trash(n Node) (string, error) {
 	if err := snap.Clone(to); err != nil {
 		return "", fmt.Errorf("put %s into the trash: %w", path, err)
 	}
-	return to, syncFile(to, snap.ModTime())
+	return to, syncFile(to, s.dir, snap.ModTime())
 }
 
-// syncFile dates a file and makes it survive a power cut.
-func syncFile(path string, mtime time.Time) error {
+// syncFile dates a file and makes it survive a power cut, with the folders that it is in up to top.
+func syncFile(path, top string, mtime time.Time) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	err = errors.Join(os.Chtimes(path, time.Time{}, mtime), f.Sync(), f.Close())
-	if err != nil {
-		return err
+	for at := filepath.Dir(path); err == nil; at = filepath.Dir(at) {
+		err = syncFolder(at)
+		if at == top || at == filepath.Dir(at) {
+			break
+		}
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	return err
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -118,8 +118,11 @@ func sorted(list []plan.Change) []plan.Change {
 	return list
 }
 
-// isOpen is why something is not given up.
-const isOpen = "it is open in a program"
+// Why something is not given up.
+const (
+	isOpen      = "it is open in a program"
+	justChanged = "it changed just now"
+)
 
 func (d *discarder) discard(ctx context.Context, out *Discarded) error {
 	c := out.Change
@@ -170,6 +173,11 @@ func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error 
 	if err != nil {
 		return err
 	}
+	// Whoever wrote since the node was read has another sequence, and bytes that are in no trash.
+	if k.Node == nil || k.Node.Seq != n.Seq || k.Open && !n.Dir {
+		out.Refused = justChanged
+		return nil
+	}
 	r := cache.Ruling{Verb: cache.Agree, Bytes: cache.TheirBytes, Place: true, ModTime: true}
 	switch {
 	case k.Cycle:
@@ -180,7 +188,7 @@ func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error 
 		r.Holder = cache.Aside
 	}
 	if err := d.inbox.Apply(k, r); errors.Is(err, cache.ErrStale) {
-		out.Refused = "it changed just now"
+		out.Refused = justChanged
 		return nil
 	} else if err != nil {
 		return err

@@ -2,7 +2,11 @@ package flush_test
 
 import (
 	"errors"
+	"io/fs"
+	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +181,70 @@ func TestAPersonDecidesAConflict(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// trashed returns what lies in the local trash.
+func trashed(t *testing.T, w *simtest.World) []string {
+	t.Helper()
+	var all []string
+	err := filepath.WalkDir(filepath.Join(w.Dir, "trash"), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		all = append(all, string(data))
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestWhatIsWrittenWhileADiscardAsksIsKept(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Move("/a.txt", "/b.txt"))
+		item := w.Far
+		info, err := item.Stat("/a.txt")
+		must(t, err)
+		wrote := false
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, info.ID) && !wrote {
+				wrote = true
+				must(t, w.Write("/b.txt", []byte("written meanwhile")))
+			}
+			return under.RoundTrip(r)
+		})
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/"})
+		w.Between(nil)
+		must(t, err)
+		if !wrote || len(done) != 1 || done[0].Refused == "" {
+			t.Errorf("gave up: %+v, written: %v", done, wrote)
+		}
+		w.Flush()
+		w.Equal()
+		if got := w.There(); got["/b.txt"] != "written meanwhile" {
+			t.Errorf("there: %v", got)
+		}
+	})
+}
+
+func TestDecidingAConflictKeepsWorkInTheOtherVersion(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+			ours := quarrel(t, w, sent)
+			must(t, w.Write("/a.txt", []byte("theirs and more of ours")))
+			must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: ours}, cache.Mine))
+			w.Flush()
+			w.Equal()
+			if got := w.There(); len(got) != 1 || got["/a.txt"] != "mine" {
+				t.Errorf("there: %v", got)
+			}
+			if got := trashed(t, w); !slices.Contains(got, "theirs and more of ours") {
+				t.Errorf("in the trash: %q", got)
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 
 	"github.com/duskfs/duskfs/cache"
@@ -145,6 +146,9 @@ func (k *keeper) replace(ctx context.Context, c Conflict, n cache.Node) error {
 	if t.Held(n.Ino)+t.Held(o.Ino) > 0 {
 		return fmt.Errorf("%s: %w", c.Path, ErrOpen)
 	}
+	if o, err = k.spare(o); err != nil {
+		return err
+	}
 	if n.Base == nil {
 		// Never sent: by a rename over the other it takes that one's item over (heirs).
 		_, err := t.Rename(n.Parent, n.Name, o.Parent, o.Name, 0)
@@ -158,6 +162,22 @@ func (k *keeper) replace(ctx context.Context, c Conflict, n cache.Node) error {
 	}
 	_, err = t.Remove(n.Parent, n.Name, false)
 	return err
+}
+
+// spare puts the local work of a file that is about to be replaced into the local trash: its bytes
+// exist only here. It fails with ErrOpen if somebody comes in between.
+func (k *keeper) spare(n cache.Node) (cache.Node, error) {
+	t := k.o.Store.Tree()
+	if n.Written {
+		if _, err := k.o.Store.Trash(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return n, err
+		}
+	}
+	now, err := t.Get(n.Ino)
+	if err == nil && (now.Seq != n.Seq || t.Held(n.Ino) > 0) {
+		err = fmt.Errorf("%s: %w", n.Name, ErrOpen)
+	}
+	return now, err
 }
 
 // pour makes the bytes of one file those of another. A version of their own has them until then.
