@@ -16,8 +16,17 @@ func (i *Inbox) Apply(c Case, r Ruling) error {
 	case Wait, NeedItem, NeedHash:
 		return nil
 	}
-	if r.Verb == Drop && c.Node != nil && c.Node.Dir {
+	switch {
+	case r.Verb == Drop && c.Node != nil && c.Node.Dir:
 		return i.dropFolder(c, r)
+	case r.Verb == Forget && c.Gone != nil && c.Gone.Base.Dir:
+		if err := i.forgetFolder(c, r); err != nil {
+			return err
+		}
+	case r.Verb == Restore && c.Gone != nil && c.Gone.Base.Dir && !c.Gone.Sent.IsZero():
+		if err := i.askBelow(c.Incoming.ID); err != nil {
+			return err
+		}
 	}
 	return i.s.updateAsking(grows, func(x *tx) error {
 		a := applier{x: x, d: i.drive, c: c, r: r}

@@ -20,11 +20,17 @@ func (i *Inbox) Cases(fn func(Case) bool) error {
 	if err := i.forgetSent(); err != nil {
 		return err
 	}
-	order, err := i.order()
+	order, deletions, err := i.order()
 	if err != nil {
 		return err
 	}
-	for _, id := range order {
+	var left map[Ino]bool
+	for at, id := range order {
+		if at == deletions {
+			if left, err = i.leaving(); err != nil {
+				return err
+			}
+		}
 		var c Case
 		skip := false
 		err := i.s.view(func(x *tx) error {
@@ -46,8 +52,60 @@ func (i *Inbox) Cases(fn func(Case) bool) error {
 		if err != nil {
 			return fmt.Errorf("case of item %s: %w", id, err)
 		}
+		c.LeavesBelow = c.Incoming.Deleted && c.Node != nil && left[c.Node.Ino]
 		if !skip && !fn(c) {
 			return nil
+		}
+	}
+	return nil
+}
+
+// leaving returns the folders out of which something that waits was moved, there. What waits for a look
+// or for its new place is still in the old one here, and must not go when that does.
+func (i *Inbox) leaving() (map[Ino]bool, error) {
+	folders := map[Ino]bool{}
+	err := i.s.view(func(x *tx) error {
+		return x.each(drivePrefix(rowInbox, i.drive), nil, func(k, v []byte) (bool, error) {
+			item, err := decodeItem(itemOfKey(k), v)
+			if err != nil || item.Deleted || item.Parent == "" {
+				return err == nil, err
+			}
+			n, err := x.owner(i.drive, item.ID)
+			if err != nil || n == nil || n.Base.Parent == item.Parent {
+				return err == nil, err
+			}
+			stays := map[Ino]bool{} // folders that it is moved inside of
+			to, err := x.owner(i.drive, item.Parent)
+			if err != nil {
+				return false, err
+			}
+			if to != nil {
+				stays[to.Ino] = true
+				if err := x.above(*to, stays); err != nil {
+					return false, err
+				}
+			}
+			from := map[Ino]bool{}
+			err = x.above(*n, from)
+			for ino := range from {
+				folders[ino] = folders[ino] || !stays[ino]
+			}
+			return err == nil, err
+		})
+	})
+	return folders, err
+}
+
+// above adds the folders above a node.
+func (x *tx) above(n Node, folders map[Ino]bool) error {
+	for range maxDepth {
+		if n.Parent == 0 {
+			break
+		}
+		folders[n.Parent] = true
+		var err error
+		if n, err = x.node(n.Parent); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -73,12 +131,12 @@ func (x *tx) unsettled(d DriveNum, item graph.Item) (bool, error) {
 }
 
 // order lists what waits: folders before what is in them, deletions last, of these what is deep in
-// the tree first.
-func (i *Inbox) order() ([]graph.ItemID, error) {
+// the tree first. deletions is where they begin.
+func (i *Inbox) order() (_ []graph.ItemID, deletions int, err error) {
 	parent := map[graph.ItemID]graph.ItemID{}
 	var live, deleted []graph.ItemID
 	depth := map[graph.ItemID]int{}
-	err := i.s.view(func(x *tx) error {
+	err = i.s.view(func(x *tx) error {
 		err := x.each(drivePrefix(rowInbox, i.drive), nil, func(k, v []byte) (bool, error) {
 			item, err := decodeItem(itemOfKey(k), v)
 			if err != nil {
@@ -103,7 +161,7 @@ func (i *Inbox) order() ([]graph.ItemID, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	slices.SortStableFunc(deleted, func(a, b graph.ItemID) int { return depth[b] - depth[a] })
 
@@ -123,7 +181,7 @@ func (i *Inbox) order() ([]graph.ItemID, error) {
 			chain = chain[:len(chain)-1]
 		}
 	}
-	return append(order, deleted...), nil
+	return append(order, deleted...), len(order), nil
 }
 
 // depth returns how many folders are above the node of an item, 0 if there is no node.

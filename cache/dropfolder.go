@@ -69,6 +69,51 @@ func (i *Inbox) dropFolder(c Case, r Ruling) error {
 	})
 }
 
+// forgetFolder prepares for a folder that was removed here to be forgotten, since it is gone there with
+// all that was in it: nothing in it needs to be deleted any more, and what was moved out of it here may
+// be gone too, of which the feed says nothing.
+func (i *Inbox) forgetFolder(c Case, r Ruling) error {
+	if err := i.s.view(func(x *tx) error {
+		return (&applier{x: x, d: i.drive, c: c, r: r}).check()
+	}); err != nil {
+		return err
+	}
+	folders := map[graph.ItemID]bool{}
+	elsewhere, err := i.went(c.Incoming.ID, nil, folders)
+	if err != nil {
+		return err
+	}
+	if err := i.askAfter(elsewhere); err != nil {
+		return err
+	}
+	return i.forgetBelow(folders)
+}
+
+// askBelow puts what is known to be in a folder into the inbox as there, to be read by its id. The folder
+// was taken for deleted with all that was in it, and lives: it had been moved away just before. The feed says
+// nothing of what is in it.
+func (i *Inbox) askBelow(folder graph.ItemID) error {
+	var items []graph.Item
+	if err := i.s.view(func(x *tx) error {
+		// What was sent has no place any more, so all are looked at. It is seldom that a folder lives.
+		return x.each(drivePrefix(rowGone, i.drive), nil, func(k, v []byte) (bool, error) {
+			g, err := decodeGone(v)
+			if err != nil || g.Sent.IsZero() || g.Base.Parent != folder {
+				return err == nil, err
+			}
+			item := graph.Item{ID: itemOfKey(k), Parent: folder, Name: g.Base.Name, Type: graph.File, Size: g.Base.Size, Hash: g.Base.Hash}
+			if g.Base.Dir {
+				item.Type = graph.Folder
+			}
+			items = append(items, item)
+			return true, nil
+		})
+	}); err != nil {
+		return err
+	}
+	return i.await(items)
+}
+
 // dropper drops what is below a folder that is gone there.
 type dropper struct {
 	top    Ino
@@ -186,17 +231,26 @@ func (i *Inbox) went(top graph.ItemID, inos []Ino, folders map[graph.ItemID]bool
 // askAfter puts items into the inbox as deleted of which the feed may say nothing: their folder went,
 // and here they had been moved out of it. They are read by their ids before anything is ruled.
 func (i *Inbox) askAfter(items []graph.ItemID) error {
+	deleted := make([]graph.Item, len(items))
+	for at, id := range items {
+		deleted[at] = graph.Item{ID: id, Deleted: true}
+	}
+	return i.await(deleted)
+}
+
+// await puts items into the inbox of which nothing waits there yet.
+func (i *Inbox) await(items []graph.Item) error {
 	for part := range slices.Chunk(items, partRows) {
 		if err := i.s.update(grows, func(x *tx) error {
-			for _, id := range part {
-				key := itemKey(rowInbox, i.drive, id)
+			for _, item := range part {
+				key := itemKey(rowInbox, i.drive, item.ID)
 				if waits, err := x.has(key); err != nil || waits {
 					if err != nil {
 						return err
 					}
 					continue
 				}
-				if err := x.set(key, encodeItem(&graph.Item{ID: id, Deleted: true})); err != nil {
+				if err := x.set(key, encodeItem(&item)); err != nil {
 					return err
 				}
 			}

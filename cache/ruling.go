@@ -47,6 +47,9 @@ type Case struct {
 
 	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
 	DirtyBelow, OpenBelow int
+	// LeavesBelow: Incoming is a tombstone of a folder, and the inbox holds an item that moves something
+	// out of that folder and is not applied yet.
+	LeavesBelow bool
 }
 
 // Verb is what becomes of the node that has the incoming item, or of the item without one.

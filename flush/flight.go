@@ -81,8 +81,12 @@ func (f *flight) run(ctx context.Context) error {
 		until = next
 	}
 	defer f.gate.close()
+	var ask []graph.ItemID // that were not what they were believed to be
 	for round, last := 1, rounds; ; round++ {
 		f.show.phase("refresh")
+		if err := f.refresher.Ask(ctx, ask...); err != nil {
+			return err
+		}
 		r, err := f.receive(ctx)
 		f.res.Conflicts += r.Conflicts
 		if err != nil {
@@ -114,6 +118,7 @@ func (f *flight) run(ctx context.Context) error {
 			return err
 		}
 		done, over, err := f.send(ctx, todo, round >= last, until)
+		ask = done.Ask
 		final := err != nil || over || !done.Again || round >= last
 		f.count(done, final)
 		if over {

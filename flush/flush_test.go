@@ -134,6 +134,40 @@ func TestAConflictEndsWithBothVersionsThere(t *testing.T) {
 	})
 }
 
+// The feed may tell of a change an hour late. A flush that finds out by itself asks for the item, and ends
+// with everything settled.
+func TestWhatAFlushFindsChangedItAsksFor(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		for _, p := range []string{"/edited.txt", "/deleted.txt", "/moved.txt", "/dir/in.txt", "/there.txt"} {
+			put(t, d, p, "base")
+		}
+	}, func(t *testing.T, w *simtest.World) {
+		w.Server.SetFeedLag(time.Hour)
+		time.Sleep(2 * time.Hour)
+		w.Refresh()
+		must(t, w.Write("/edited.txt", []byte("mine")), w.Move("/deleted.txt", "/renamed.txt"), w.Write("/moved.txt", []byte("mine too")),
+			w.Write("/dir/new.txt", []byte("new")), w.Move("/there.txt", "/taken.txt"))
+		put(t, w.Far, "/edited.txt", "theirs")
+		put(t, w.Far, "/taken.txt", "taken")
+		_, err := w.Far.Move("/moved.txt", "/elsewhere.txt")
+		must(t, err, w.Far.Delete("/deleted.txt"), w.Far.Delete("/dir"))
+		r := w.Flush()
+		if r.Deferred+r.Left > 0 {
+			t.Errorf("one flush: %+v", r)
+		}
+		w.Equal()
+		got := w.There()
+		for p, want := range map[string]string{"/edited.txt": "theirs", "/elsewhere.txt": "mine too", "/dir/new.txt": "new", "/taken.txt": "taken"} {
+			if got[p] != want {
+				t.Errorf("%s: %q, want %q", p, got[p], want)
+			}
+		}
+		if len(got) != 7 { // with the folder, and with a copy of each that had to step aside
+			t.Errorf("there: %v", got)
+		}
+	})
+}
+
 func TestTheSameEditOnBothSidesIsNoConflict(t *testing.T) {
 	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
 		must(t, w.Write("/a.txt", []byte("same")), w.Write("/b.txt", []byte("new")))

@@ -1,6 +1,7 @@
 package flush
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,12 +44,9 @@ func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, bet
 // copyOf makes a new file of a version, beside the one that it was a version of.
 func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item graph.ItemID, p graph.Past) (cache.Ino, error) {
 	t := k.o.Store.Tree()
-	n, err := t.Get(s.Ino)
+	n, err := k.beside(s, item)
 	if err != nil {
 		return 0, err
-	}
-	if n.Parent == 0 {
-		return 0, cache.ErrNotExist
 	}
 	who := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`"*:<>?/\|`, r) || r < ' ' {
@@ -79,6 +77,31 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 		return 0, errors.Join(err, rerr)
 	}
 	return made.Ino, nil
+}
+
+// beside returns the node whose name and folder a copy of a version goes by: that which was sent, or if it was
+// replaced or removed meanwhile that which has the item now, or something of its name in the folder in which it was, or
+// in the nearest above that is there.
+func (k *keeper) beside(s plan.Step, item graph.ItemID) (cache.Node, error) {
+	t := k.o.Store.Tree()
+	n, err := t.Get(s.Ino)
+	if err == nil && n.Parent != 0 && !n.LocalOnly {
+		return n, nil
+	}
+	if c, err := k.o.Store.Inbox(k.d.Num).Case(graph.Item{ID: item, Deleted: true}, false); err != nil {
+		return cache.Node{}, err
+	} else if c.Node != nil && c.Node.Parent != 0 {
+		return *c.Node, nil
+	}
+	for dir := path.Dir(s.Path); ; dir = path.Dir(dir) {
+		folder, err := t.Resolve(k.root(), dir)
+		if err == nil && folder.Dir && !folder.LocalOnly {
+			return cache.Node{Parent: folder.Ino, Name: s.Name, Mode: 0o644}, nil
+		}
+		if dir == "/" || dir == "." {
+			return cache.Node{}, cmp.Or(err, cache.ErrNotExist)
+		}
+	}
 }
 
 // fill gives a file that was just made its bytes.

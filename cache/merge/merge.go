@@ -74,6 +74,8 @@ func deleted(c cache.Case) cache.Ruling {
 		return confirmed(c, cache.Ruling{Verb: cache.Revive, Report: "revived"})
 	case c.Open || c.OpenBelow > 0:
 		return wait
+	case c.LeavesBelow:
+		return wait // what left it before must not go with it
 	case c.DirtyBelow > 0:
 		return confirmed(c, cache.Ruling{Verb: cache.Drop, Report: "revived"})
 	case c.NodeDiff.Any():
@@ -86,10 +88,11 @@ func deleted(c cache.Case) cache.Ruling {
 func removedHere(c cache.Case) cache.Ruling {
 	in, base := c.Incoming, &c.Gone.Base
 	switch {
-	case base.Knows(in.ETag):
+	case base.Knows(in.ETag) && (c.Gone.Sent.IsZero() || !c.Confirmed):
 		return ignore
 	case !c.Gone.Sent.IsZero():
-		// It was deleted there too, and lives: somebody took it out of the bin.
+		// It was deleted there too, and lives: somebody took it out of the bin, or had moved the folder away
+		// in which it is.
 	case !contentChanged(base, in):
 		return ignore // the deletion stands
 	}

@@ -119,6 +119,7 @@ func localHash(h graph.Hash, n int64) func(*cache.Case) {
 }
 func dirtyBelow(c *cache.Case) { c.DirtyBelow = 2 }
 func openBelow(c *cache.Case)  { c.OpenBelow = 1 }
+func leaveBelow(c *cache.Case) { c.LeavesBelow = true }
 func orphan(c *cache.Case)     { c.Parent, c.Orphan = nil, true }
 func noParent(c *cache.Case)   { c.Parent = nil }
 func above(c *cache.Case) {
@@ -309,6 +310,8 @@ func TestDeletedThere(t *testing.T) {
 		{"our time: gone, reported", known(tombstone, ourTime, confirmed), dropGone},
 		{"folder, clean: drop", known(folder, tombstone), drop},
 		{"folder, open files below: wait", known(folder, tombstone, openBelow), waits},
+		{"folder, something was moved out of it before: that goes first", known(folder, tombstone, leaveBelow), waits},
+		{"folder, something was moved out of it before, unsent work below: that goes first", known(folder, tombstone, leaveBelow, dirtyBelow, confirmed), waits},
 		{"folder, unsent work below: ask", known(folder, tombstone, dirtyBelow), needItem},
 		{"folder, unsent work below: the clean rest goes", known(folder, tombstone, dirtyBelow, confirmed), dropRest},
 		{"folder moved here: gone, reported", known(folder, tombstone, ourFolder, confirmed), dropGone},
@@ -344,6 +347,8 @@ func TestDeletedHere(t *testing.T) {
 			Verb: cache.Restore, Holder: cache.Aside, Report: "conflict",
 		}},
 		{"sent, and an older state comes: it lags", gone(sent, etag("e3")), ignore},
+		{"sent, and an older state comes, read by its id: it lives", gone(sent, etag("e3"), confirmed), restore},
+		{"not sent, nothing new, read by its id", gone(etag("e3"), confirmed), ignore},
 		{"sent, and it is there: ask", gone(sent), needItem},
 		{"sent, and it is there: out of the bin", gone(sent, confirmed), restore},
 		{"new there in a folder removed here: ask", unknown(above), needItem},

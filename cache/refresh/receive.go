@@ -156,6 +156,26 @@ func (c *cycle) compare(ctx context.Context) error {
 	return c.inbox.Enumerated(c.o.Now())
 }
 
+// Ask reads some items by their ids and receives what the service says of them, for the next Run to rule
+// on: somebody found that they are not what is known here, and the feed may say so late, or never (Q8, Q9).
+func (r *Refresher) Ask(ctx context.Context, ids ...graph.ItemID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	select {
+	case <-r.turn:
+		defer func() { r.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c := cycle{Refresher: r}
+	items, err := c.ask(ctx, ids)
+	if err != nil {
+		return err
+	}
+	return c.put(items)
+}
+
 // ask reads items by their ids: tombstones for those that are gone.
 func (c *cycle) ask(ctx context.Context, ids []graph.ItemID) ([]graph.Item, error) {
 	items := make([]graph.Item, len(ids))

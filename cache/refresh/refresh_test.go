@@ -243,6 +243,62 @@ func TestMovedThereIntoAFolderRemovedHere(t *testing.T) {
 	w.pending(0)
 }
 
+// A folder leaves another just before that is deleted there, onto a name that is taken here: that needs a
+// look, and its content must not go with the deleted folder before.
+func TestMovedThereOutOfAFolderThatIsDeleted(t *testing.T) {
+	w := office(t)
+	w.there.folder("I", "D", "inner")
+	w.there.file("F", "I", "f.txt", "inside")
+	w.run()
+	w.mkdir("taken")
+	w.create("taken/ours.txt", "ours")
+	w.rename("empty", "other")
+	w.rename("taken", "empty")
+	w.there.move("I", "root", "other")
+	w.there.remove("D")
+	w.run()
+	all := w.tree()
+	if all["other/f.txt"] != "inside" || all["empty/ours.txt"] != "ours" {
+		t.Errorf("the tree is %v", all)
+	}
+	if n := w.node("other/f.txt"); n.Base == nil || n.Base.Item != "F" {
+		t.Errorf("inside: %+v", n.Base)
+	}
+}
+
+// What was moved out of a folder here is gone when both sides delete the folder, though the feed tells of
+// the folder alone.
+func TestDeletedOnBothSidesAfterSomethingWasMovedOutHere(t *testing.T) {
+	w := office(t)
+	w.rename("docs/a.txt", "empty/a.txt")
+	w.remove("docs/b.txt")
+	w.remove("docs")
+	w.there.remove("D")
+	w.run()
+	w.shows(map[string]string{"empty": "/"})
+	w.pending(0)
+}
+
+// A folder that was moved away there in the moment in which its folder was deleted from here lives, with all
+// that is in it.
+func TestMovedThereOutOfAFolderWhileItsDeletionWasSent(t *testing.T) {
+	w := office(t)
+	w.there.folder("I", "D", "inner")
+	w.there.file("F", "I", "f.txt", "inside")
+	w.there.folder("J", "I", "deeper")
+	w.there.file("G", "J", "g.txt", "deep")
+	w.run()
+	for _, p := range []string{"docs/inner/deeper/g.txt", "docs/inner/deeper", "docs/inner/f.txt", "docs/inner", "docs/a.txt", "docs/b.txt", "docs"} {
+		w.remove(p)
+	}
+	w.there.move("I", "root", "inner")
+	w.there.remove("D")
+	w.ok(w.store.Outbox(w.drive.Num).Deleted(cache.Attempt{Op: "delete", Item: "D"}))
+	w.run()
+	w.shows(map[string]string{"empty": "/", "inner": "/", "inner/f.txt": "inside", "inner/deeper": "/", "inner/deeper/g.txt": "deep"})
+	w.pending(0)
+}
+
 func TestFoldersMovedIntoEachOther(t *testing.T) {
 	w := office(t)
 	w.rename("docs", "empty/docs")

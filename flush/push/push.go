@@ -166,6 +166,9 @@ type Result struct {
 	Steps []Done // in the order in which they ended
 	// Again says that something was met that a refresh and another plan may settle.
 	Again bool
+	// Ask are items that are not what they are believed to be. The change feed may say so late, or never
+	// (Q8, Q9): they have to be read by their ids.
+	Ask []graph.ItemID
 }
 
 // Count returns how many steps ended in a way.

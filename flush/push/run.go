@@ -95,6 +95,7 @@ type event struct {
 type verdict struct {
 	Done
 	again bool
+	ask   []graph.ItemID
 	full  bool  // no space left in the drive
 	fatal error // stops everything
 }
@@ -256,6 +257,7 @@ func (r *run) finish(i int, v verdict) {
 	}
 	r.noSpace = r.noSpace || v.full
 	r.result.Again = r.result.Again || v.again
+	r.result.Ask = append(r.result.Ask, v.ask...)
 	r.result.Steps = append(r.result.Steps, v.Done)
 	r.progress.Done++
 	r.sent(event{i: i, sent: r.steps[i].Size})

@@ -243,6 +243,9 @@ func (t *task) commit(item graph.Item, o Outcome) verdict {
 		return t.fatal(err)
 	}
 	v := verdict{Done: Done{Outcome: o, Item: item.ID, ETag: item.ETag}, again: again}
+	if again {
+		v.ask = []graph.ItemID{item.ID}
+	}
 	if o == Sent && (t.s.Op == plan.Create || t.s.Op == plan.Replace) {
 		v.Bytes, v.Hash = t.a.Size, t.a.Hash
 	}
@@ -269,15 +272,38 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		}
 		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
+		v := verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true}
 		if !t.req.Last {
-			return t.forget(verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true})
+			v = t.forget(v)
+		} else {
+			v = t.fail(err, Conflict)
 		}
-		return t.fail(err, Conflict)
+		v.ask = t.doubtful(ctx, kind)
+		return v
 	default:
 		v := t.fail(err, Deferred)
 		v.full = kind == graph.Full
 		return v
 	}
+}
+
+// doubtful returns the items that a refused step was wrong about: its own, the folder it goes to, or who
+// has the name.
+func (t *task) doubtful(ctx context.Context, kind graph.Kind) []graph.ItemID {
+	var ask []graph.ItemID
+	if t.a.Item != "" && kind != graph.Exist {
+		ask = append(ask, t.a.Item)
+	}
+	placed := t.a.Parent != "" && t.s.Op != plan.Replace && t.s.Op != plan.Touch
+	switch {
+	case placed && kind == graph.NotExist:
+		ask = append(ask, t.a.Parent)
+	case placed && kind == graph.Exist:
+		if there, err := t.svc.Child(ctx, t.a.Parent, t.a.Name); err == nil {
+			ask = append(ask, there.ID)
+		}
+	}
+	return ask
 }
 
 // fail defers the change.

@@ -129,6 +129,13 @@ var found = []struct {
 	{"in the midst", 51, "a folder deleted without a fresh listing took the colleague's file along"},
 	{"folders in the midst", 21, "a parked folder that was revived kept its temporary name"},
 	{"alone with faults and deaths", 5, "a rename to another Unicode form of the name was sent for ever"},
+	{"folders", 10065, "a file moved out of a folder that both sides removed kept an item that was gone"},
+	{"folders in the midst", 10045, "a folder moved away while its deletion was sent came back empty"},
+	{"folders in the midst", 10302, "the same, deeper"},
+	{"everything", 10056, "no copy was made of overwritten bytes where the file had been saved by rename meanwhile"},
+	{"with a colleague", 10169, "what was moved out of a deleted folder went with it if its new place needed a look"},
+	{"killed", 10326, "the same, with deaths"},
+	{"open files", 10686, "the same, with open files"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {
