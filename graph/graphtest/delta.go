@@ -153,7 +153,7 @@ func (c *call) feedItems(entries []*item, k cursor) []object {
 		storage = "" // the address comes only without $select
 	}
 	bare := strings.Contains(strings.ToLower(c.r.Header.Get("Prefer")), "deltaexcludeparent") || c.r.Header.Get("deltaExcludeParent") != ""
-	told := d.kind != Personal && c.prefers("deltashowsharingchanges") && c.prefers("deltashowremovedasdeleted") && c.prefers("deltatraversepermissiongaps")
+	told := d.kind != Personal && (c.who.allows.full || !c.who.allows.limited) && c.prefers("deltashowsharingchanges") && c.prefers("deltashowremovedasdeleted") && c.prefers("deltatraversepermissiongaps")
 	sent := map[*item]bool{}
 	value := []object{}
 	emit := func(it *item) {

@@ -19,6 +19,7 @@ type principal struct {
 	ends   time.Time
 	scope  string
 
+	allows     allows
 	capable    bool // the client declared that it handles claims challenges
 	challenged bool // the token is refused with a challenge
 }
@@ -44,6 +45,8 @@ type entra struct {
 	codes   map[string]*signIn
 	secrets map[string]string // client id to secret
 	auto    bool
+	granted map[string][]string // permissions by client id; none named is all
+	consent consented
 
 	certs       map[string][]*x509.Certificate // by client id
 	federations map[string][]Federation
@@ -56,6 +59,7 @@ func (e *entra) init(s *Server) {
 	e.s = s
 	e.access, e.refresh = map[string]principal{}, map[string]principal{}
 	e.device, e.codes = map[string]*signIn{}, map[string]*signIn{}
+	e.granted, e.consent = map[string][]string{}, consented{}
 	e.certs, e.federations, e.managed = map[string][]*x509.Certificate{}, map[string][]Federation{}, map[string]bool{}
 	e.secrets = map[string]string{DefaultClientID: DefaultClientSecret}
 }
@@ -123,7 +127,9 @@ func (s *Server) RefreshToken(user string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := "SECRET-REFRESH-" + random(24)
-	s.entra.refresh[t] = principal{client: DefaultClientID, user: s.userBy(user), scope: "Files.ReadWrite.All offline_access", ends: s.now().Add(90 * 24 * time.Hour)}
+	p := principal{client: DefaultClientID, user: s.userBy(user), scope: "Files.ReadWrite.All Sites.ReadWrite.All User.Read offline_access", ends: s.now().Add(90 * 24 * time.Hour)}
+	s.entra.refresh[t] = p
+	s.entra.agree(p, p.scope)
 	return t
 }
 
@@ -140,6 +146,14 @@ func (e *entra) grantAccess(p principal) string {
 	t := "SECRET-ACCESS-" + random(24)
 	e.access[t] = p
 	return t
+}
+
+// grantApp makes a token of an application that signs in as itself.
+func (e *entra) grantApp(p principal) string {
+	if all := e.granted[p.client]; len(all) > 0 {
+		p.allows = allowing(all)
+	}
+	return e.grantAccess(p)
 }
 
 // bearer judges the Authorization header of a request to Graph. The caller holds the lock.
@@ -322,6 +336,13 @@ func (s *Server) tokenEndpoint(r *http.Request) *reply {
 		case !s.now().Before(p.ends):
 			return s.aadError(http.StatusBadRequest, "invalid_grant", 700082, "The refresh token has expired due to inactivity.")
 		}
+		s.mu.Lock()
+		agreed := s.entra.agreed(p, f.Get("scope"))
+		s.mu.Unlock()
+		if !agreed {
+			return s.aadError(http.StatusBadRequest, "invalid_grant", 65001,
+				"The user or administrator has not consented to use the application with ID '"+client+"'. Send an interactive authorization request for this user and resource.")
+		}
 		p.capable = capable
 		return s.userTokens(f, p, "")
 	case "":
@@ -344,7 +365,7 @@ func (s *Server) clientCredentials(f url.Values, p principal, proved bool) *repl
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tok := s.entra.grantAccess(p)
+	tok := s.entra.grantApp(p)
 	secs := int(s.entra.life() / time.Second)
 	return jsonReply(http.StatusOK, object{"token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": tok})
 }
@@ -357,7 +378,10 @@ func (s *Server) userTokens(f url.Values, p principal, nonce string) *reply {
 	if scope == "" {
 		scope = p.scope
 	}
-	p.scope = scope
+	p.scope, p.allows = scope, allowing(strings.Fields(scope))
+	if f.Get("grant_type") != "refresh_token" {
+		s.entra.agree(p, scope)
+	}
 	secs := int(s.entra.life() / time.Second)
 	o := object{"token_type": "Bearer", "expires_in": secs, "ext_expires_in": secs, "access_token": s.entra.grantAccess(p), "scope": scope}
 	fields := strings.Fields(scope)

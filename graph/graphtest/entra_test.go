@@ -95,9 +95,9 @@ func TestAppsSignInWithASecret(t *testing.T) {
 func TestPeopleSignInByDeviceCode(t *testing.T) {
 	for _, grant := range []string{"device_code", "urn:ietf:params:oauth:grant-type:device_code"} {
 		c := start(t, graphtest.Options{})
-		a := c.ask(200, "devicecode", "client_id", graphtest.DefaultClientID, "scope", "Files.ReadWrite.All openid offline_access profile")
+		a := c.ask(200, "devicecode", "client_id", graphtest.DefaultClientID, "scope", "Files.ReadWrite.All User.Read openid offline_access profile")
 		redeem := []string{"grant_type", grant, "device_code", a.at("device_code"), "client_id", graphtest.DefaultClientID, "client_info", "1",
-			"scope", "Files.ReadWrite.All openid offline_access profile"}
+			"scope", "Files.ReadWrite.All User.Read openid offline_access profile"}
 		equal(t, "pending", c.ask(400, "token", redeem...).at("error"), "authorization_pending")
 		if c.s.ApproveDevice("WRONG", "") {
 			t.Error("an unknown code was approved")
@@ -106,7 +106,7 @@ func TestPeopleSignInByDeviceCode(t *testing.T) {
 			t.Errorf("cannot approve %s", a.raw)
 		}
 		b := c.ask(200, "token", redeem...)
-		equal(t, "scope", b.at("scope"), "Files.ReadWrite.All openid offline_access profile")
+		equal(t, "scope", b.at("scope"), "Files.ReadWrite.All User.Read openid offline_access profile")
 		c.token = b.at("access_token")
 		me := c.want(200, "GET", "/me", nil)
 		equal(t, "who", me.at("userPrincipalName"), "bob@contoso.example")

@@ -54,7 +54,7 @@ func (s *Server) managedIdentity(r *http.Request) *reply {
 		client = "system-assigned"
 	}
 	now, life := s.now(), s.entra.life()
-	tok := s.entra.grantAccess(principal{client: client, capable: true})
+	tok := s.entra.grantApp(principal{client: client, capable: true})
 	secs := strconv.Itoa(int(life / time.Second))
 	return jsonReply(http.StatusOK, object{"access_token": tok, "client_id": client, "expires_in": secs, "ext_expires_in": secs,
 		"expires_on": strconv.FormatInt(now.Add(life).Unix(), 10), "not_before": strconv.FormatInt(now.Unix(), 10), "resource": q.Get("resource"), "token_type": "Bearer"})

@@ -19,6 +19,7 @@ type savedState struct {
 	Sites   []savedSite
 	Drives  []savedDrive
 	Refresh map[string]savedGrant
+	Consent map[string][]string
 }
 
 type savedUser struct{ ID, UPN, Name string }
@@ -163,7 +164,7 @@ func (s *Server) save() error {
 		u.draft.discard()
 		delete(s.sessions, key)
 	}
-	st := savedState{Seed: s.opts.Seed, Key: s.key, Refresh: map[string]savedGrant{}}
+	st := savedState{Seed: s.opts.Seed, Key: s.key, Refresh: map[string]savedGrant{}, Consent: s.entra.consent}
 	for _, u := range s.users {
 		st.Users = append(st.Users, savedUser{u.ID, u.UPN, u.Name})
 	}
@@ -271,6 +272,9 @@ func (s *Server) load() (bool, error) {
 	}
 	for _, v := range st.Sites {
 		s.sites = append(s.sites, &site{id: v.ID, host: v.Host, path: v.Path, title: v.Title, group: v.Group})
+	}
+	for key, all := range st.Consent {
+		s.entra.consent[key] = all
 	}
 	for t, g := range st.Refresh {
 		if u := s.userBy(g.User); u != nil {

@@ -89,6 +89,9 @@ func (s *Server) graph(r *http.Request, batch int) *reply {
 	c.resolve()
 	s.counts.add(c.op)
 	c.number = s.check.request(c.op, r, s.now(), batch)
+	if denied == nil {
+		denied = c.permitted()
+	}
 	fault := s.strike(c.op)
 	if fault == nil {
 		fault = c.odd()

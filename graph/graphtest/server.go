@@ -242,7 +242,7 @@ func (s *Server) ListenOn(graph, login, storage string) error {
 		srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveHTTP(h, w, r) }),
 			ReadHeaderTimeout: time.Minute, ErrorLog: quietLog()}
 		s.mu.Lock()
-		s.servers = append(s.servers, srv)
+		s.servers, s.check.slow = append(s.servers, srv), true
 		s.mu.Unlock()
 		s.serving.Go(func() {
 			if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -250,6 +250,7 @@ func TestBinsGiveBack(t *testing.T) {
 	c.want(404, "POST", "/me/drive/items/"+f.ID+"/restore", object{})
 	c.want(400, "POST", "/me/drive/items/"+f.ID+"/permanentDelete", nil)
 
+	c.token = c.s.AccessToken("") // personal accounts know no sites
 	d := c.s.Drive("Documents")
 	g, err := d.Put("/dir/g.txt", []byte("x"))
 	if err != nil {
