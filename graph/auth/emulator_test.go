@@ -198,3 +198,57 @@ func (p patient) Set(ctx context.Context, name, value string) error {
 	defer cancel()
 	return p.Keychain.Set(ctx, name, value)
 }
+
+// The permissions that docs/SIGNIN.md names are enough for each job, and those for reading allow nothing else.
+func TestEachJobHasTheLeastThatItNeeds(t *testing.T) {
+	for _, readOnly := range []bool{true, false} {
+		for _, who := range []string{"app", "person"} {
+			in(t, graphtest.Options{}, func(t *testing.T, s *graphtest.Server) {
+				c, user := config(s), s.Me().UPN
+				if who == "person" {
+					c, user = personal(t, s), ""
+					c.ReadOnly = readOnly
+					byCode(t, s, c, "")
+				} else if readOnly {
+					s.SetPermissions(graphtest.DefaultClientID, "Files.Read.All", "Sites.Read.All")
+				} else {
+					s.SetPermissions(graphtest.DefaultClientID, "Files.ReadWrite.All", "Sites.Read.All")
+				}
+				client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Tokens: source(t, c), Transport: s.Transport(), User: user})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer client.Close()
+				if _, err := s.Me().Drive().Put("/f", []byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				all, err := client.Drives(t.Context(), "")
+				if err != nil || len(all) != 3 {
+					t.Errorf("%d drives, %v", len(all), err)
+				}
+				for _, found := range all {
+					drive := client.Drive(found.ID)
+					root, err := drive.Root(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = drive.Permissions(t.Context(), root.ID)
+					if _, feed := drive.Delta(t.Context(), graph.Start); err != nil || feed != nil {
+						t.Errorf("%v, %v", err, feed)
+					}
+					made, err := drive.Mkdir(t.Context(), root.ID, "new")
+					if readOnly {
+						wants(t, err, graph.Denied, "")
+						continue
+					}
+					if err == nil {
+						err = drive.Delete(t.Context(), made.ID, "")
+					}
+					if err != nil {
+						t.Errorf("%s writes: %v", who, err)
+					}
+				}
+			})
+		}
+	}
+}
