@@ -12,7 +12,11 @@ import (
 // admin answers under /_emulator/, at the Graph and the login host alike. Nothing here is counted,
 // judged or disturbed.
 func (s *Server) admin(r *http.Request) *reply {
-	out, err := s.adminAnswer(r, strings.TrimPrefix(r.URL.Path, "/_emulator/"))
+	what := strings.TrimPrefix(r.URL.Path, "/_emulator/")
+	if r.Method == http.MethodGet && what == "file" {
+		return s.adminBytes(r)
+	}
+	out, err := s.adminAnswer(r, what)
 	if err != nil {
 		status := http.StatusBadRequest
 		var e *apiError
@@ -53,7 +57,7 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 		case "drives":
 			list := []object{}
 			for _, d := range s.Drives() {
-				list = append(list, object{"id": d.id, "type": d.kind, "title": d.title, "web_path": d.webPath})
+				list = append(list, d.brief())
 			}
 			return list, nil
 		}
@@ -143,6 +147,9 @@ func (s *Server) adminAnswer(r *http.Request, what string) (any, error) {
 		}
 		return nil, nil
 	}
+	if answer, known, err := s.adminTenant(r, what); known {
+		return answer, err
+	}
 	return s.adminDrive(r, what)
 }
 
@@ -165,6 +172,19 @@ func (s *Server) adminDrive(r *http.Request, what string) (any, error) {
 		return either(d.Stat(path))
 	case "PUT file":
 		return either(d.PutReader(path, r.Body))
+	case "POST seeded":
+		size, err := strconv.ParseInt(q.Get("size"), 10, 64)
+		seed, serr := strconv.ParseUint(word(q.Get("seed"), "1"), 10, 64)
+		if err != nil || serr != nil || size < 0 {
+			return nil, errors.New("size and seed are numbers")
+		}
+		return either(d.PutSeeded(path, size, seed))
+	case "POST shortcut":
+		to := s.Drive(q.Get("target"))
+		if to == nil {
+			return nil, &apiError{status: http.StatusNotFound, code: "itemNotFound", msg: "no such target"}
+		}
+		return either(d.MakeShortcut(path, to, q.Get("to")))
 	case "DELETE file":
 		return nil, d.Delete(path)
 	case "POST mkdir":

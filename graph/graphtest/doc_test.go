@@ -2,10 +2,14 @@ package graphtest_test
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/duskfs/duskfs/graph/graphtest"
 )
 
 func read(t *testing.T, pattern string) string {
@@ -25,10 +29,11 @@ func read(t *testing.T, pattern string) string {
 	return all.String()
 }
 
-func TestThePackageCommentNamesEveryAdminEndpoint(t *testing.T) {
-	doc, admin := read(t, "doc.go"), read(t, "admin.go")
+// docs/EMULATOR.md names every admin endpoint, and every field of what is sent to them.
+func TestTheDocumentationNamesEveryAdminEndpoint(t *testing.T) {
+	doc, admin := read(t, "../../docs/EMULATOR.md"), read(t, "admin*.go")
 	named := regexp.MustCompile(`case "([A-Z]+) ([a-z-]+)"|case "([a-z-]+)":`).FindAllStringSubmatch(admin, -1)
-	if len(named) < 30 {
+	if len(named) < 50 {
 		t.Fatalf("%d endpoints", len(named))
 	}
 	for _, m := range named {
@@ -36,8 +41,45 @@ func TestThePackageCommentNamesEveryAdminEndpoint(t *testing.T) {
 		if m[3] != "" {
 			method, what = "GET", m[3]
 		}
-		if !regexp.MustCompile(`//\t`+method+` +`+what+`\b`).MatchString(doc) && !(what == "checkin" && strings.Contains(doc, "and checkin")) {
-			t.Errorf("doc.go does not name %s %s", method, what)
+		if !regexp.MustCompile("`" + method + " " + what + "[`?]").MatchString(doc) {
+			t.Errorf("EMULATOR.md does not name %s %s", method, what)
+		}
+	}
+	for _, v := range []any{graphtest.Quirk{}, graphtest.Fault{}, graphtest.Grant{}, graphtest.Rules{}, graphtest.Manners{}, graphtest.Counts{}, graphtest.Request{}} {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name != "-" && !strings.Contains(doc, "`"+name+"`") {
+				t.Errorf("EMULATOR.md does not name %q of %T", name, v)
+			}
+		}
+	}
+}
+
+// The example is a script of another language, and does what the text says.
+func TestAScriptDrivesTheEmulator(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3 here")
+	}
+	_, script, _ := strings.Cut(read(t, "../../docs/EMULATOR.md"), "```python\n")
+	script, rest, ok := strings.Cut(script, "```\n")
+	if !ok {
+		t.Fatal("no example")
+	}
+	s := graphtest.Start(t, graphtest.Options{})
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(t.Context(), python, "-c", script)
+	c.Env = append(s.Env(), "PATH="+os.Getenv("PATH"))
+	out, err := c.CombinedOutput()
+	want := "0 404\n1 404\nplan.txt 4 3 []\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for line := range strings.Lines(want) {
+		if !strings.Contains(rest, "`"+strings.TrimSpace(line)+"`") {
+			t.Errorf("the text does not say that it prints %q", line)
 		}
 	}
 }

@@ -269,7 +269,10 @@ func (i *interop) rclone(program, kind string) {
 	if again := rclone("cat", "e:elsewhere/moved.bin"); again != string(blob(50_000_000)) {
 		i.Errorf("read %d bytes over a lost connection", len(again))
 	}
-	rclone("lsf", "-R", "e:")
+	if list, feed := rclone("lsf", "-R", "e:"), rclone("lsf", "-R", "--fast-list", "--onedrive-delta", "e:"); !slices.Equal(sorted(list), sorted(feed)) || len(list) == 0 {
+		i.Errorf("by listing:\n%s\nby the feed:\n%s", list, feed)
+	}
+	i.permissions(rclone)
 	if kind == graphtest.Business {
 		i.mount(program, conf)
 	}
@@ -277,6 +280,53 @@ func (i *interop) rclone(program, kind string) {
 	// when it asks how a copy does.
 	i.violations("storage: GET (sessionStatus) carries an Authorization header", "storage: DELETE (sessionCancel) carries an Authorization header",
 		`storage: User-Agent "Go-http-client/1.1" is not decorated as ISV|Company|App/1.0 or NONISV|…`)
+}
+
+func sorted(lines string) []string {
+	all := strings.Fields(lines)
+	slices.Sort(all)
+	return all
+}
+
+// permissions are read by rclone too, as metadata.
+func (i *interop) permissions(rclone func(...string) string) {
+	i.Helper()
+	for _, g := range []graphtest.Grant{{User: "bob@contoso.example", Role: "write"}, {Link: "anonymous"}} {
+		i.admin("POST", "grant?drive="+i.d.ID()+"&path=/elsewhere/moved.bin", g, nil)
+	}
+	var stat struct{ Metadata map[string]string }
+	out := rclone("lsjson", "--stat", "--metadata", "--onedrive-metadata-permissions", "read", "e:elsewhere/moved.bin")
+	if err := json.Unmarshal([]byte(out), &stat); err != nil {
+		i.Fatal(err)
+	}
+	var all []struct {
+		Roles     []string
+		Link      *struct{ Type, Scope string }
+		GrantedTo *struct {
+			User struct{ DisplayName, ID string }
+		}
+		GrantedToV2 *struct {
+			User struct{ DisplayName, ID string }
+		}
+	}
+	if err := json.Unmarshal([]byte(stat.Metadata["permissions"]), &all); err != nil {
+		i.Fatalf("%v in %s", err, out)
+	}
+	var told []string
+	for _, p := range all {
+		switch {
+		case p.Link != nil:
+			told = append(told, fmt.Sprintf("%s%s, %s", p.Roles, p.Link.Type, p.Link.Scope))
+		case p.GrantedToV2 != nil && p.GrantedToV2.User.DisplayName != "":
+			told = append(told, fmt.Sprint(p.Roles)+p.GrantedToV2.User.DisplayName)
+		case p.GrantedTo != nil:
+			told = append(told, fmt.Sprint(p.Roles)+p.GrantedTo.User.DisplayName)
+		}
+	}
+	slices.Sort(told)
+	if got := strings.Join(told, " "); !strings.Contains(got, "[read]view, anonymous") || !strings.Contains(got, "[write]Bob Example") {
+		i.Errorf("rclone reads the permissions %s out of\n%s", got, out)
+	}
 }
 
 func prefixed(dir string, tree map[string]string) map[string]string {

@@ -127,7 +127,7 @@ func (w wireIdentities) identity() (graph.Identity, bool) {
 		{graph.Group, w.Group}, {graph.User, w.User}, {graph.Application, w.Application}, {graph.Application, w.Device},
 		{graph.SiteGroup, w.SiteGroup}, {graph.SiteGroup, w.SharePointGroup}, {graph.User, w.SiteUser},
 	} {
-		if form.w == nil {
+		if form.w == nil || *form.w == (wireIdentity{}) {
 			continue
 		}
 		if i.Kind == "" {

@@ -196,6 +196,7 @@ func TestPermissionsAsTheyCome(t *testing.T) {
 		"sharePointGroup":     {`{"roles":["SP.View Only"],"grantedToV2":{"sharePointGroup":{"id":"3","title":"Readers"}}}`, "Readers:View"},
 		"application":         {`{"roles":["write"],"grantedToV2":{"application":{"displayName":"Robot"}}}`, "Robot:Edit"},
 		"device":              {`{"roles":["read"],"grantedToV2":{"device":{"displayName":"Phone"}}}`, "Phone:View"},
+		"empty forms":         {`{"roles":["owner"],"grantedToV2":{"user":{},"group":{},"siteGroup":{"displayName":"Owners"}}}`, "Owners:Full Control"},
 		"email alone":         {`{"roles":["read"],"grantedToV2":{"user":{"email":"a@x"}}}`, "a@x:View"},
 		"everyone":            {`{"roles":["read"],"grantedToV2":{"siteUser":{"loginName":"c:0(.s|true"}}}`, "Everyone:View"},
 		"everyone but guests": {`{"roles":["read"],"grantedToV2":{"siteUser":{"loginName":"c:0-.f|rolemanager|spo-grid-all-users/tenant"}}}`, "Everyone except external users:View"},
