@@ -68,7 +68,7 @@ func (a *applier) check() error {
 		return ErrStale
 	}
 	// What does not bear on the ruling, such as a size settled since, is as it is now.
-	now.LocalHash, now.LocalSize = was.LocalHash, was.LocalSize
+	now.LocalHash, now.LocalSize, now.Unlike = was.LocalHash, was.LocalSize, was.Unlike
 	a.c = now
 	return nil
 }

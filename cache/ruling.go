@@ -26,6 +26,8 @@ type Case struct {
 	// LocalHash is the hash of Node's (or, if that is nil, Holder's) bytes, empty if not computed.
 	LocalHash graph.Hash
 	LocalSize int64
+	// Unlike: these bytes were compared with Incoming's, and are others though their hash is the same.
+	Unlike bool
 
 	// Parent is the node of the folder that Incoming names, nil if there is none.
 	Parent *Node

@@ -51,7 +51,7 @@ func compare(c cache.Case, n *cache.Node) likeness {
 	case in.Hash == "":
 		return different
 	case c.LocalHash != "":
-		if c.LocalSize == in.Size && c.LocalHash.Equal(in.Hash) {
+		if c.LocalSize == in.Size && c.LocalHash.Equal(in.Hash) && !c.Unlike {
 			return same
 		}
 		return different

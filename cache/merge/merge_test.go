@@ -117,6 +117,7 @@ func ourTime(c *cache.Case)             { c.Node.Mtime, c.NodeDiff.ModTime = noo
 func localHash(h graph.Hash, n int64) func(*cache.Case) {
 	return func(c *cache.Case) { c.LocalHash, c.LocalSize = h, n }
 }
+func unlike(c *cache.Case)     { c.Unlike = true }
 func dirtyBelow(c *cache.Case) { c.DirtyBelow = 2 }
 func openBelow(c *cache.Case)  { c.OpenBelow = 1 }
 func leaveBelow(c *cache.Case) { c.LeavesBelow = true }
@@ -221,6 +222,7 @@ func TestContentChangedThere(t *testing.T) {
 		{"our bytes, open: the size may not be settled, compare", known(theirBytes, ourBytes, open, confirmed), needHash},
 		{"our bytes, same size: compare", known(theirBytes, ourBytes, ourSize(222)), needHash},
 		{"our bytes are the same bytes: agreed", known(theirBytes, ourBytes, localHash("H2", 222)), sameSent},
+		{"our bytes, the same hash, but other bytes: split", known(theirBytes, ourBytes, localHash("H2", 222), unlike, confirmed), split},
 		{"our bytes, same size, differ: ask", known(theirBytes, ourBytes, localHash("H3", 222)), needItem},
 		{"our bytes, same size, differ, confirmed: split", known(theirBytes, ourBytes, localHash("H3", 222), confirmed), split},
 		{"our bytes, their hash unknown: never the same", known(theirBytes, unhashed, ourBytes, ourSize(222), confirmed), split},
@@ -382,6 +384,7 @@ func TestNewThereUnderANameThatIsTakenHere(t *testing.T) {
 		{"new file, same size: compare", unknown(heldBy(holderNew)), needHash},
 		{"new file, open, size not settled: compare", unknown(heldBy(holderNew, holderSize(5), holderOpen)), needHash},
 		{"new file, same bytes: adopt", unknown(heldBy(holderNew), localHash("H1", 100)), adopt},
+		{"new file, same hash, but other bytes: aside", unknown(heldBy(holderNew), localHash("H1", 100), unlike, confirmed), addAside},
 		{"new file, other bytes: ask", unknown(heldBy(holderNew), localHash("H7", 100)), needItem},
 		{"new file, other bytes: aside", unknown(heldBy(holderNew), localHash("H7", 100), confirmed), addAside},
 		{"new file, same hash, other size: aside", unknown(heldBy(holderNew), localHash("H1", 99), confirmed), addAside},

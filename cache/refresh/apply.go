@@ -166,6 +166,8 @@ type localHash struct {
 	seq  cache.Seq
 	hash graph.Hash
 	size int64
+	// unlike: the remote has other bytes of this hash.
+	unlike bool
 	// snap keeps the body in use, and with that sealed: whoever writes meanwhile marks the node,
 	// and the new sequence makes the case stale.
 	snap *content.Snapshot
@@ -188,7 +190,7 @@ func subject(k cache.Case) *cache.Node {
 // into puts the hash into a case that is still about the same bytes.
 func (h localHash) into(k *cache.Case) {
 	if n := subject(*k); h.hash != "" && n != nil && n.Ino == h.ino && n.Seq == h.seq {
-		k.LocalHash, k.LocalSize = h.hash, h.size
+		k.LocalHash, k.LocalSize, k.Unlike = h.hash, h.size, h.unlike
 	}
 }
 
@@ -221,7 +223,28 @@ func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
 		return localHash{}, err
 	}
 	h.hash = graph.HashOf(sum)
+	if in := k.Incoming; h.hash.Equal(in.Hash) && h.size == in.Size && h.size > 0 {
+		if h.unlike, err = c.unlike(ctx, in, snap); err != nil {
+			h.release()
+			if errors.Is(err, content.ErrUnsealed) || errors.Is(err, graph.NotExist) || errors.Is(err, graph.Changed) {
+				err = nil // the next cycle knows more
+			}
+			return localHash{}, err
+		}
+	}
 	return h, nil
+}
+
+// unlike compares local bytes with those of an item that have the same hash. The service's hash is not one to
+// give up somebody's work for: two rows swapped in a table are enough to meet the same one.
+func (c *cycle) unlike(ctx context.Context, in graph.Item, snap *content.Snapshot) (bool, error) {
+	there, err := c.o.Service.Content(ctx, in.ID, in.Version(), 0, in.Size)
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	same, err := graph.EqualBytes(io.NewSectionReader(snap, 0, snap.Size()), there)
+	return !same, err
 }
 
 // stopper is a reader that ends with a context.

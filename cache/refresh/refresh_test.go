@@ -3,6 +3,7 @@ package refresh_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -158,6 +159,33 @@ func TestBothWroteTheSame(t *testing.T) {
 	}
 	if n := w.node("docs/a.txt"); n.Written || n.Base.ETag != w.there.items["A"].ETag {
 		t.Fatalf("%+v", n)
+	}
+}
+
+// Bytes that differ can have the same hash: two that are swapped at the right distance.
+func TestBothWroteOtherBytesOfTheSameHash(t *testing.T) {
+	one := strings.Repeat("0123456789abcdef", 20)
+	two := "#" + one[1:160] + "!" + one[161:]
+	other := "!" + one[1:160] + "#" + one[161:]
+	if hashOf(two) != hashOf(other) || two == other {
+		t.Fatal("the hashes differ: this tests nothing")
+	}
+	w := office(t)
+	w.edit("docs/a.txt", two)
+	w.there.write("A", other)
+	w.create("docs/new.txt", other)
+	w.there.file("N", "D", "new.txt", two)
+	if res := w.run(); res.Conflicts != 2 {
+		t.Fatalf("%+v", res)
+	}
+	w.pending(2)
+	all := w.tree()
+	count := map[string]int{}
+	for _, text := range all {
+		count[text]++
+	}
+	if all["docs/a.txt"] != other || all["docs/new.txt"] != two || count[two] != 2 || count[other] != 2 {
+		t.Fatalf("the tree is %v", all)
 	}
 }
 

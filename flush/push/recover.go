@@ -36,7 +36,7 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 	switch op := plan.Op(a.Op); {
 	case op == plan.Delete && gone:
 		return p.o.Outbox.Deleted(a)
-	case op != plan.Delete && !gone && arrived(a, now):
+	case op != plan.Delete && !gone && arrived(a, now) && !p.untouched(a, now):
 		if op == plan.Replace || op == plan.Touch {
 			if n, err := p.o.Nodes.Get(a.Ino); err == nil && n.Base != nil && n.Base.Item == now.ID {
 				now.Parent, now.Name = n.Base.Parent, n.Base.Name
@@ -61,6 +61,14 @@ func (p *Pusher) look(ctx context.Context, a cache.Attempt) (graph.Item, error) 
 		return p.o.Service.Item(ctx, a.Item)
 	}
 	return p.o.Service.Child(ctx, a.Parent, a.Name)
+}
+
+// untouched reports whether an item may have the bytes that it had before a Replace of it: other bytes than those
+// sent can have the same hash, and then only the cTag tells.
+func (p *Pusher) untouched(a cache.Attempt, now graph.Item) bool {
+	n, err := p.o.Nodes.Get(a.Ino)
+	return err == nil && plan.Op(a.Op) == plan.Replace && n.Base != nil && n.Base.Item == now.ID &&
+		n.Base.Hash.Equal(a.Hash) && (n.Base.CTag == "" || now.CTag == "" || n.Base.CTag == now.CTag)
 }
 
 // arrived reports whether an item is what a step was to make of it.

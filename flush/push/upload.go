@@ -54,7 +54,7 @@ func (t *task) upload(ctx context.Context) verdict {
 		return t.fail(err, Deferred)
 	}
 	if t.s.Op == plan.Replace {
-		if v, same := t.same(ctx); same {
+		if v, same := t.same(ctx, snap); same {
 			return v
 		}
 	}
@@ -127,7 +127,11 @@ func (t *task) frozen(ctx context.Context, body Body) verdict {
 		return t.fatal(err)
 	}
 	if b := t.n.Base; t.s.Op == plan.Replace && b != nil && b.Size == t.a.Size && b.Hash.Equal(t.a.Hash) {
-		return t.forget(verdict{Done: Done{Outcome: Unchanged, Reason: "the same bytes are there"}})
+		if same, err := t.p.equal(ctx, b, copied); err != nil {
+			return t.refused(ctx, err)
+		} else if same {
+			return t.forget(verdict{Done: Done{Outcome: Unchanged, Reason: "the same bytes are there"}})
+		}
 	}
 	if err := t.p.o.Outbox.Intend(t.a); err != nil {
 		return t.fatal(err)
@@ -164,12 +168,20 @@ func (t *task) meddled() verdict {
 
 // same adopts local work that has the bytes of its base after all, and sends its time if that
 // differs.
-func (t *task) same(ctx context.Context) (_ verdict, same bool) {
+func (t *task) same(ctx context.Context, snap source) (_ verdict, same bool) {
 	n, err := t.p.o.Nodes.Get(t.s.Ino)
 	if err != nil || n.Base == nil {
 		return t.old(), true
 	}
 	if n.Base.Size != t.a.Size || !n.Base.Hash.Equal(t.a.Hash) {
+		return verdict{}, false
+	}
+	switch same, err := t.p.equal(ctx, n.Base, snap); {
+	case errors.Is(err, content.ErrUnsealed):
+		return t.meddled(), true
+	case err != nil:
+		return t.refused(ctx, err), true
+	case !same:
 		return verdict{}, false
 	}
 	if err := t.p.o.Outbox.Adopt(t.s.Ino, t.s.Seq); errors.Is(err, cache.ErrStale) || errors.Is(err, cache.ErrNotExist) {
@@ -185,6 +197,28 @@ func (t *task) same(ctx context.Context) (_ verdict, same bool) {
 	touch.s.Op, touch.a.Op = plan.Touch, string(plan.Touch)
 	touch.s.Seq, touch.a.Seq = n.Seq, n.Seq
 	return touch.update(ctx), true
+}
+
+// equal reads what the service has and compares it with a source of the same size and hash. The service's hash is
+// not one to rely on: two rows swapped in a table are enough to meet the same one. What the service
+// does not have any more is not equal.
+func (p *Pusher) equal(ctx context.Context, b *cache.Base, snap source) (bool, error) {
+	if b.Size == 0 {
+		return true, nil
+	}
+	there, err := p.o.Service.Content(ctx, b.Item, b.Version(), 0, b.Size)
+	if errors.Is(err, graph.NotExist) || errors.Is(err, graph.Changed) {
+		return false, nil // the upload finds out
+	}
+	if err != nil {
+		return false, err
+	}
+	defer there.Close()
+	same, err := graph.EqualBytes(io.NewSectionReader(snap, 0, snap.Size()), there)
+	if errors.Is(err, graph.NotExist) || errors.Is(err, graph.Changed) {
+		return false, nil
+	}
+	return same, err
 }
 
 // source is what is sent: a snapshot, or a frozen copy.
@@ -298,7 +332,7 @@ func broken(snap source) bool {
 // look reads the item that an upload makes or replaces.
 func (t *task) look(ctx context.Context) (graph.Item, error) { return t.p.look(ctx, t.a) }
 
-func (t *task) arrived(now graph.Item) bool { return arrived(t.a, now) }
+func (t *task) arrived(now graph.Item) bool { return arrived(t.a, now) && !t.p.untouched(t.a, now) }
 
 // interrupted ends an upload that a writer broke off. Its last bytes may have got through even so.
 func (t *task) interrupted(ctx context.Context) verdict {

@@ -406,6 +406,8 @@ func (s *session) committed(ctx context.Context) (graph.Item, bool, error) {
 	}
 	i, sent := w.item(), graph.HashOf(s.sum)
 	switch {
+	case s.u.Base.Hash.Equal(sent) && (i.CTag == "" || s.u.Base.CTag == "" || i.CTag == s.u.Base.CTag):
+		return graph.Item{}, false, errDead // the bytes before have the same hash, and may still be there
 	case i.Type == graph.File && i.Size == s.u.Size && (i.Hash.Equal(sent) || i.Hash == "" && sameSecond(i.ModTime, s.u.ModTime)):
 		return i, true, nil
 	case s.u.ID != "" && s.u.Base != (graph.Version{}) && i.Version().Same(s.u.Base):
