@@ -33,6 +33,29 @@ func newPersonSource(p prepared) (*Source, error) {
 	if err != nil {
 		return nil, nobody(err)
 	}
+	return newSourceOf(p, v, r)
+}
+
+// Last returns a source for the person who signed in last in the folder of a configuration, though New
+// says that nobody is signed in or that what is kept cannot be used. Its tokens fail with that until
+// the same person has signed in again. It reports false if nobody ever signed in, or if the
+// configuration is not one for people.
+func Last(c Config) (*Source, bool) {
+	p, err := prepare(c)
+	if err != nil || p.Mode != Person {
+		return nil, false
+	}
+	v := openVault(p)
+	r, ok := v.recall()
+	if !ok {
+		return nil, false
+	}
+	s, err := newSourceOf(p, v, r)
+	return s, err == nil
+}
+
+// newSourceOf makes the source of tokens of the person that a record is about.
+func newSourceOf(p prepared, v *vault, r record) (*Source, error) {
 	k := &kept{vault: v}
 	client, err := newPublic(p, k)
 	if err != nil {

@@ -237,8 +237,38 @@ func TestALogoutIsTheEndOfIt(t *testing.T) {
 		_, err := auth.New(c)
 		wants(t, err, graph.SignIn, "nobody is signed in")
 		left, err := filepath.Glob(filepath.Join(c.Dir, "*"))
-		if err != nil || len(left) != 1 || !strings.HasSuffix(left[0], ".lock") {
+		if err != nil || len(left) != 2 || !strings.HasSuffix(left[0], ".last") || !strings.HasSuffix(left[1], ".lock") {
 			t.Errorf("left: %v, %v", left, err)
+		}
+	})
+}
+
+func TestWhoSignedInLastIsRemembered(t *testing.T) {
+	in(t, graphtest.Options{}, func(t *testing.T, s *graphtest.Server) {
+		c := personal(t, s)
+		if _, ok := auth.Last(c); ok {
+			t.Error("nobody ever signed in, and somebody is remembered")
+		}
+		account := byCode(t, s, c, "")
+		if _, err := auth.Logout(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		last, ok := auth.Last(c)
+		if !ok || last.Identity() != account.Identity {
+			t.Fatalf("remembered %t, %+v; want %+v", ok, last.Identity(), account.Identity)
+		}
+		_, err := last.Token(t.Context())
+		wants(t, err, graph.SignIn, "nobody is signed in")
+		byCode(t, s, c, other(s).Name)
+		_, err = last.Token(t.Context())
+		wants(t, err, graph.SignIn, "in the place of")
+		byCode(t, s, c, "")
+		if _, err := last.Token(t.Context()); err != nil {
+			t.Errorf("after a new login: %v", err)
+		}
+		c.ClientSecret = "x"
+		if _, ok := auth.Last(c); ok {
+			t.Error("an application is a person")
 		}
 	})
 }

@@ -148,9 +148,41 @@ func (v *vault) save(ctx context.Context, r record) (h holder, err error) {
 			return err
 		}
 		h = holds
-		return v.write(r, key, holds)
+		if err := v.write(r, key, holds); err != nil {
+			return err
+		}
+		return v.remember(r)
 	})
 	return h, err
+}
+
+// last is who signed in last, which stays when the sign-in itself is gone: work that they did not send
+// is kept for them. There is no secret in it.
+type last struct {
+	Home   string `json:"home"`
+	Name   string `json:"name"`
+	Tenant string `json:"tenant"`
+}
+
+func (v *vault) remember(r record) error {
+	text, err := json.Marshal(last{Home: r.Home, Name: r.Name, Tenant: r.Tenant})
+	if err != nil {
+		return fmt.Errorf("keep sign-in: %w", err)
+	}
+	return v.replace(".last", text)
+}
+
+// recall finds who signed in last. It reports false if nobody ever did, as far as can be told.
+func (v *vault) recall() (record, bool) {
+	text, err := os.ReadFile(v.file(".last"))
+	if err != nil {
+		return record{}, false
+	}
+	var l last
+	if json.Unmarshal(text, &l) != nil || l.Home == "" || l.Name == "" || l.Tenant == "" {
+		return record{}, false
+	}
+	return record{Home: l.Home, Name: l.Name, Tenant: l.Tenant}, true
 }
 
 // renew replaces the record by what change makes of it. If the sign-in it belongs to has ended

@@ -116,10 +116,18 @@ func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
 }
 
 func (a *app) sayReady(r daemon.Ready) {
-	if r.Offline {
+	a.sayStale(r)
+	fmt.Fprintf(a.Err, "%s mounted at %s; Ctrl-C unmounts\n", strings.Join(r.Drives, ", "), r.Mount)
+}
+
+// sayStale says why a mount shows what was last known, if it does.
+func (a *app) sayStale(r daemon.Ready) {
+	switch {
+	case r.SignIn != "":
+		fmt.Fprintf(a.Err, "sign-in needed: %s; showing what was last known, changes are kept until then\n", r.SignIn)
+	case r.Offline:
 		fmt.Fprintln(a.Err, "offline: showing what was last known; changes are kept until there is a network")
 	}
-	fmt.Fprintf(a.Err, "%s mounted at %s; Ctrl-C unmounts\n", strings.Join(r.Drives, ", "), r.Mount)
 }
 
 // mountBackground starts a daemon and returns when its mount is ready.
@@ -148,9 +156,7 @@ func (a *app) mountBackground(ctx context.Context) error {
 	case err != nil:
 		return err
 	}
-	if ready.Offline {
-		fmt.Fprintln(a.Err, "offline: showing what was last known; changes are kept until there is a network")
-	}
+	a.sayStale(ready)
 	_, err = fmt.Fprintf(a.Out, "%s mounted at %s\n", strings.Join(ready.Drives, ", "), ready.Mount)
 	return err
 }

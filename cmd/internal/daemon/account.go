@@ -31,11 +31,29 @@ type Account struct {
 // Connect prepares the sign-in that a configuration describes. It does no network: the first call
 // signs in. A configuration that cannot work is a *config.Error. log may be nil.
 func Connect(cfg *config.Config, version string, log *slog.Logger) (*Account, error) {
+	return connect(cfg, version, log, auth.New)
+}
+
+// connectAnyhow is Connect for a mount, which goes on with what is known of a person who is not signed
+// in any more.
+func connectAnyhow(cfg *config.Config, version string, log *slog.Logger) (*Account, error) {
+	return connect(cfg, version, log, func(c auth.Config) (*auth.Source, error) {
+		s, err := auth.New(c)
+		if errors.Is(err, graph.SignIn) {
+			if last, ok := auth.Last(c); ok {
+				return last, nil
+			}
+		}
+		return s, err
+	})
+}
+
+func connect(cfg *config.Config, version string, log *slog.Logger, signIn func(auth.Config) (*auth.Source, error)) (*Account, error) {
 	transport, err := newTransport(cfg)
 	if err != nil {
 		return nil, err
 	}
-	source, err := auth.New(signInAs(cfg, version, transport))
+	source, err := signIn(signInAs(cfg, version, transport))
 	if err != nil {
 		return nil, mistake(err)
 	}

@@ -30,6 +30,9 @@ type Ready struct {
 	Drives []string `json:"drives"` // as people see them
 	// Offline: the service is out of reach, and the drives are shown as they were last known.
 	Offline bool `json:"offline"`
+	// SignIn says why the sign-in was refused, and what to do; the drives are then shown as they were
+	// last known.
+	SignIn string `json:"sign_in,omitempty"`
 }
 
 // Options of a mount.
@@ -44,7 +47,7 @@ type Options struct {
 // Run mounts what the configuration names and serves it until ctx ends, somebody asks for it
 // through the control socket, or the kernel ends the mount. Unsent changes are kept. The error of
 // a start that failed says in one line what to do; its kind is graph.SignIn if the credential was
-// refused.
+// refused and a drive was never mounted before.
 func Run(ctx context.Context, o Options) error {
 	syscall.Umask(0o077) // badger makes its files 0666
 	m := &mount{cfg: o.Config, log: o.Log, stop: make(chan struct{})}
@@ -88,6 +91,7 @@ type mount struct {
 	store   *cache.Store
 	drives  []drive
 	offline bool
+	refused string // what the service said to the sign-in, if it did not like it
 
 	listener   net.Listener // of the control socket
 	unregister func()
@@ -116,7 +120,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if err := m.check(); err != nil {
 		return err
 	}
-	if m.account, err = Connect(cfg, o.Version, o.Log); err != nil {
+	if m.account, err = connectAnyhow(cfg, o.Version, o.Log); err != nil {
 		return err
 	}
 	dir := m.account.dir
@@ -270,7 +274,7 @@ type remote struct {
 func (r remote) List(ctx context.Context, folder cache.Ino) error { return r.engine.List(ctx, folder) }
 
 func (m *mount) ready() Ready {
-	r := Ready{Mount: m.point, Offline: m.offline}
+	r := Ready{Mount: m.point, Offline: m.offline, SignIn: m.refused}
 	for _, d := range m.drives {
 		r.Drives = append(r.Drives, d.name)
 	}

@@ -52,7 +52,7 @@ func (b *book) set(spec string, id graph.DriveID) error {
 }
 
 // find looks up the drives to mount and makes them known to the store. A drive that is known is
-// mounted even if the service is out of reach.
+// mounted even if the service is out of reach or refuses the sign-in.
 func (m *mount) find(ctx context.Context, dir string) error {
 	known, err := m.store.Drives()
 	if err != nil {
@@ -104,6 +104,10 @@ func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known 
 	case err == nil:
 	case ctx.Err() != nil:
 		return cache.DriveInfo{}, ctx.Err()
+	case before != nil && errors.Is(err, graph.SignIn):
+		m.refused = sentence(graph.SignIn, err.Error(), time.Time{}, time.Time{})
+		m.log.Warn("the sign-in is refused; the drive is shown as last known", "drive", spec.String(), "err", err)
+		return *before, nil
 	case before != nil && outOfReach(err):
 		m.offline = true
 		m.log.Warn("the service is out of reach; the drive is shown as last known", "drive", spec.String(), "err", err)
