@@ -48,6 +48,12 @@ func (q *quickXor) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// skip is Write of so many zeros.
+func (q *quickXor) skip(n int) {
+	q.pos = (q.pos + 11*(n%quickBits)) % quickBits
+	q.n += uint64(n)
+}
+
 // String returns the hash of what was written so far in standard base64.
 func (q *quickXor) String() string {
 	var out [20]byte
