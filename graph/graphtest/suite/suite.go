@@ -76,6 +76,10 @@ func behaviours() []behaviour {
 		{"an upload that breaks leaves the old bytes", brokenUpload},
 		{"an upload can be given up", givenUp},
 		{"several uploads at once keep apart", parallel},
+		{"a batch does what its calls do", batches},
+		{"old versions are kept", history},
+		{"permissions are told", sharing},
+		{"changes are called out", notices},
 		{"the feed tells of changes", feedChanges},
 		{"the feed enumerates the drive", feedWhole},
 	}

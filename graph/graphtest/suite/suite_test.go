@@ -89,6 +89,14 @@ func TestTheSuiteFindsFaults(t *testing.T) {
 		"a small file keeps its bytes and its time": func(s *graphtest.Server) {
 			s.SetQuirks(graphtest.Quirks{OddTimes: true})
 		},
+		"changes are called out": func(s *graphtest.Server) { s.Inject(graphtest.Fault{Op: graphtest.OpSocket, Status: 500, Times: -1}) },
+		"permissions are told": func(s *graphtest.Server) {
+			s.Inject(graphtest.Fault{Op: graphtest.OpPermissions, Status: 200, Type: "application/json", Body: `{"value":[]}`})
+		},
+		"a batch does what its calls do": func(s *graphtest.Server) { s.Inject(graphtest.Fault{Op: graphtest.OpMkdir, Skip: 5, Status: 500}) },
+		"old versions are kept": func(s *graphtest.Server) {
+			s.Inject(graphtest.Fault{Op: graphtest.OpVersions, Skip: 1, Status: 200, Body: "x", Times: -1})
+		},
 		"any range of a file can be read": func(s *graphtest.Server) {
 			s.Inject(graphtest.Fault{Op: graphtest.OpDownload, Status: 403, Times: -1})
 		},
