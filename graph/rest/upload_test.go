@@ -443,6 +443,64 @@ func TestSessionsAreGoneOnWith(t *testing.T) {
 	})
 }
 
+// The answer to the last fragment is lost, and the session is gone: whether the file is ours is found out.
+func TestAFileCommittedWithoutAnAnswerIsKnown(t *testing.T) {
+	const ours = fragment + 100<<10
+	for _, c := range []struct {
+		name, file string
+		quirks     graphtest.Quirks
+		then       func(w *world, lib *graphtest.Drive) // before the look
+		want       graph.Kind
+	}{
+		{"ours", "f.bin", graphtest.Quirks{}, nil, ""},
+		{"ours, without a hash", "f.bin", graphtest.Quirks{NoHashes: true}, nil, ""},
+		{"ours, rewritten by the library", "f.docx", graphtest.Quirks{}, nil, ""},
+		{"theirs", "f.bin", graphtest.Quirks{}, func(w *world, lib *graphtest.Drive) { w.must(lib.Put("/f.bin", noise(ours, 9))) }, graph.Lost},
+		{"theirs of another size, without a hash", "f.bin", graphtest.Quirks{NoHashes: true}, func(w *world, lib *graphtest.Drive) {
+			w.must(lib.Put("/f.bin", noise(9, 9)))
+			must(w.t, lib.Touch("/f.bin", yesterday))
+		}, graph.Lost},
+		{"theirs of another time, without a hash", "f.bin", graphtest.Quirks{NoHashes: true}, func(w *world, lib *graphtest.Drive) { w.must(lib.Put("/f.bin", noise(ours, 9))) }, graph.Lost},
+		{"theirs of another time, rewritten", "f.docx", graphtest.Quirks{}, func(w *world, lib *graphtest.Drive) { w.must(lib.Put("/f.docx", noise(ours, 9))) }, graph.Lost},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			look := func() {}
+			in(t, graphtest.Options{OfficeRewrite: time.Second, Quirks: c.quirks}, func(o *rest.Options) {
+				inner := o.Transport
+				o.StorageTransport = carrier(func(r *http.Request) (*http.Response, error) {
+					if r.Method == http.MethodGet {
+						look()
+					}
+					return inner.RoundTrip(r)
+				})
+			}, func(w *world) {
+				lib := w.Drive("sites/Engineering#Documents")
+				near := w.client.Drive(graph.DriveID(lib.ID()))
+				root, err := near.Root(w.ctx())
+				must(t, err)
+				look = func() {
+					if c.then != nil {
+						c.then(w, lib)
+					}
+					time.Sleep(2 * time.Second) // by then it is rewritten
+					look = func() {}
+				}
+				w.Inject(graphtest.Fault{Op: graphtest.OpFragment, Skip: 1, Drop: graphtest.DropAfter})
+				i, err := near.Upload(w.ctx(), upload(graph.Upload{Parent: root.ID, Name: c.file}, noise(ours, 1)))
+				if graph.KindOf(err) != c.want {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				if now, ferr := lib.Stat("/" + c.file); ferr != nil || err == nil && string(i.ID) != now.ID {
+					t.Errorf("made %+v, %v", i, ferr)
+				}
+				if w.OpenSessions() > 0 || w.Counts().Of(graphtest.OpCreateSession) != 1 {
+					t.Errorf("%d sessions, %d open", w.Counts().Of(graphtest.OpCreateSession), w.OpenSessions())
+				}
+			})
+		})
+	}
+}
+
 func TestOfficeFilesAreWhatTheServiceMakesOfThem(t *testing.T) {
 	in(t, graphtest.Options{OfficeRewrite: time.Second}, nil, func(w *world) {
 		lib := w.Drive("sites/Engineering#Documents")
