@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 //	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
 //	item keep PATH               remember the item at PATH, and its number of versions
 //	item same PATH N             it is still the same item, with N more versions
+//	saves put|play FOLDER|judge  put the documents of all recordings of saves there, play those in a mount, look after the items
 //	writes N                     the service has seen N write requests since it was last asked; "some" is any but 0
 //	equal FOLDER                 the drive and a folder are equal by path and SHA-256
 //	lawful                       the service saw no violation of its protocol
@@ -77,6 +78,7 @@ func TestScripts(t *testing.T) {
 			"colleague": w.command(2, (*world).colleague),
 			"remote":    w.command(1, (*world).remote),
 			"item":      w.command(2, (*world).item),
+			"saves":     w.command(1, (*world).saves),
 			"writes":    w.command(1, (*world).writes),
 			"equal":     w.command(1, (*world).equal),
 			"lawful":    w.command(0, (*world).lawful),
@@ -106,7 +108,9 @@ type world struct {
 	server *graphtest.Server
 	drive  *graphtest.Drive
 	kept   graphtest.Info
-	seen   int // write requests
+	// documents are those that recordings save.
+	documents []graphtest.Info
+	seen      int // write requests
 }
 
 func (ws *worlds) setup(e *testscript.Env) error {
