@@ -160,14 +160,12 @@ func (s *Store) open() error {
 	return s.mend(!wasClean)
 }
 
-// openRows opens badger with the options of reference "low8q": little memory, no wakeups.
-func openRows(dir string) (db *badger.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("the rows in %s cannot be read, they are damaged: %v", dir, p)
-		}
-	}()
-	o := badger.DefaultOptions(dir).
+// openRows opens the rows of a store.
+func openRows(dir string) (*badger.DB, error) { return openBadger(dir, rowOptions(dir)) }
+
+// rowOptions are those of reference "low8q": little memory, no wakeups.
+func rowOptions(dir string) badger.Options {
+	return badger.DefaultOptions(dir).
 		WithLogger(nil).
 		WithMemTableSize(8 << 20).
 		WithNumMemtables(2).
@@ -181,10 +179,43 @@ func openRows(dir string) (db *badger.DB, err error) {
 		WithMetricsEnabled(false).
 		WithValueLogFileSize(64 << 20).
 		WithDetectConflicts(false)
+}
+
+// openBadger opens badger, which panics over some damages.
+func openBadger(dir string, o badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("the rows in %s cannot be read, they are damaged: %v", dir, p)
+		}
+	}()
+	if err := dropEmpty(dir); err != nil {
+		return nil, fmt.Errorf("open the rows in %s: %w", dir, err)
+	}
 	if db, err = badger.Open(o); err != nil {
 		return nil, fmt.Errorf("open the rows in %s: %w", dir, err)
 	}
 	return db, nil
+}
+
+// dropEmpty removes log files that have no bytes: badger makes them so, and if it is killed before they have a size it
+// does not open any more.
+func dropEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if x := filepath.Ext(e.Name()); x != ".mem" && x != ".vlog" {
+			continue
+		}
+		if st, err := e.Info(); err != nil || st.Size() > 0 || !st.Mode().IsRegular() {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // load reads versions, counters and drives, or writes them into a fresh store. folded is the rule by
