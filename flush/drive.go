@@ -32,6 +32,8 @@ type keeper struct {
 	turn   chan struct{} // holds one token: whoever has it runs a cycle
 	bell   chan struct{} // wakes the loop
 	wanted atomic.Bool   // somebody asked for a refresh
+	awake  chan struct{} // closed when the drive is to be followed
+	rouse  sync.Once     // closes awake
 
 	mu          sync.Mutex // guards what follows; a leaf
 	state       State
@@ -49,6 +51,10 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 		outbox: o.Store.Outbox(d.Num), reports: o.Store.Reports(d.Num),
 		turn: make(chan struct{}, 1), bell: make(chan struct{}, 1),
 	}
+	k.awake = make(chan struct{})
+	if !d.Asleep || !d.ReadOnly {
+		k.wakeUp()
+	}
 	k.turn <- struct{}{}
 	k.refresher = refresh.New(refresh.Options{
 		Store: o.Store, Drive: d.Num, Service: d.Service, FollowOnly: d.ReadOnly,
@@ -60,6 +66,19 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue,
 	})
 	return k
+}
+
+// wakeUp ends the sleep of a drive.
+func (k *keeper) wakeUp() { k.rouse.Do(func() { close(k.awake) }) }
+
+// asleep reports whether nobody has looked into the drive yet.
+func (k *keeper) asleep() bool {
+	select {
+	case <-k.awake:
+		return false
+	default:
+		return true
+	}
 }
 
 func (k *keeper) wake() {
@@ -145,7 +164,8 @@ func (k *keeper) status() DriveStatus {
 		s.Error, s.Kind, s.ErrAt = k.err.Error(), graph.KindOf(k.err), k.errAt
 	}
 	k.mu.Unlock()
-	s.Stale = k.o.Poll > 0 && k.o.Now().Sub(s.LastRefresh) > max(3*k.o.Poll, staleAfter)
+	s.Asleep = k.asleep()
+	s.Stale = !s.Asleep && k.o.Poll > 0 && k.o.Now().Sub(s.LastRefresh) > max(3*k.o.Poll, staleAfter)
 	failed := func(err error) {
 		if err != nil && s.Error == "" {
 			s.Error, s.Kind, s.ErrAt = err.Error(), graph.KindOf(err), k.o.Now()

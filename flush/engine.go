@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,8 +60,15 @@ func New(o Options) *Engine {
 func (e *Engine) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, k := range e.drives {
-		loops.Go(func() { e.keep(ctx, k) })
-		loops.Go(func() { e.listen(ctx, k) })
+		loops.Go(func() {
+			select {
+			case <-k.awake:
+			case <-ctx.Done():
+				return
+			}
+			loops.Go(func() { e.listen(ctx, k) })
+			e.keep(ctx, k)
+		})
 	}
 	<-ctx.Done()
 	loops.Wait()
@@ -180,9 +188,9 @@ func (e *Engine) keeper(n cache.DriveNum) *keeper {
 	return nil
 }
 
-// Refresh looks for remote changes of some drives, of all if none is named, and applies them.
+// Refresh looks for remote changes of some drives, of all that are not asleep if none is named, and applies them.
 func (e *Engine) Refresh(ctx context.Context, drives ...cache.DriveNum) (RefreshResult, error) {
-	keepers := e.drives
+	keepers := slices.DeleteFunc(slices.Clone(e.drives), (*keeper).asleep)
 	if len(drives) > 0 {
 		keepers = nil
 		for _, n := range drives {
@@ -224,6 +232,13 @@ func (e *Engine) List(ctx context.Context, folder cache.Ino) error {
 		return err
 	}
 	defer leave()
+	if k.asleep() {
+		// First the place in the feed, then the folder, so that no change falls in between.
+		if _, err := k.refresh(ctx); err != nil {
+			return err
+		}
+		k.wakeUp()
+	}
 	return k.refresher.List(ctx, folder)
 }
 

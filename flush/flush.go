@@ -38,7 +38,10 @@ type Drive struct {
 	Name string // as people see it: the folder that stands for it
 	// ReadOnly: nothing is ever sent, and the drive is followed, not enumerated.
 	ReadOnly bool
-	Service  graph.Service
+	// Asleep: the drive costs nothing until a folder of it is listed for the first time, and is followed from then on.
+	// For read-only drives that nobody may ever look into.
+	Asleep  bool
+	Service graph.Service
 }
 
 // Options of an engine. Store and Drives are needed, the rest has defaults.
@@ -254,6 +257,8 @@ type DriveStatus struct {
 	Progress *Progress `json:"progress,omitempty"`
 	// Stale: remote changes could not be looked for lately, so the tree may be out of date.
 	Stale bool `json:"stale"`
+	// Asleep: nobody has looked into the drive yet.
+	Asleep bool `json:"asleep"`
 	// Enumerated: the whole drive is known and followed.
 	Enumerated  bool           `json:"enumerated"`
 	Pending     cache.Pending  `json:"pending"`

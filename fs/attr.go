@@ -91,17 +91,10 @@ func (f *FS) blocks(n cache.Node, size int64, b *body) int64 {
 	return max(1, f.bytes.Blocks(uint64(n.Ino)))
 }
 
-func (f *FS) virtualAttr() Attr {
-	return Attr{
-		Ino: Root, Dir: true, Mode: 0o555, Nlink: 2, UID: f.o.UID, GID: f.o.GID,
-		Size: 4096, Blocks: 8, Atime: f.began, Mtime: f.began, Ctime: f.began,
-	}
-}
-
 // GetAttr returns the attributes of a file or folder. ESTALE if it is gone.
 func (f *FS) GetAttr(ctx context.Context, ino cache.Ino) (Attr, error) {
 	if f.virtual(ino) {
-		return f.virtualAttr(), nil
+		return f.shelfAttr(ino), nil
 	}
 	ino = f.inner(ino)
 	b := f.borrow(ino)
@@ -248,14 +241,8 @@ const unknown int64 = 1 << 50
 // StatFS tells how much room there is where a file or folder is: the quota last seen, less what
 // waits to be sent. It never asks the service.
 func (f *FS) StatFS(ctx context.Context, ino cache.Ino) (Space, error) {
-	if f.virtual(ino) {
-		var all Space
-		for _, d := range f.order {
-			s := d.space()
-			all.Total += s.Total
-			all.Free += s.Free
-		}
-		return all, nil
+	if s := f.shelves[ino]; s != nil {
+		return f.shelfSpace(s), nil
 	}
 	_, d, err := f.get(f.inner(ino))
 	if err != nil {

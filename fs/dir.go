@@ -24,8 +24,8 @@ const firstCookie = 2
 
 // Lookup finds a name in a folder. ENOENT if it is not there, ESTALE if the folder is gone.
 func (f *FS) Lookup(ctx context.Context, parent cache.Ino, name string) (Attr, error) {
-	if f.virtual(parent) {
-		return f.lookupDrive(name)
+	if s := f.shelves[parent]; s != nil {
+		return f.lookupShelf(s, name)
 	}
 	parent = f.inner(parent)
 	before := f.records.Load()
@@ -70,25 +70,12 @@ func (f *FS) lookup(ctx context.Context, parent cache.Ino, name string) (n cache
 	return n, err
 }
 
-func (f *FS) lookupDrive(name string) (Attr, error) {
-	for _, d := range f.order {
-		if d.Name == name {
-			n, _, err := f.get(d.Info.Root)
-			if err != nil {
-				return Attr{}, err
-			}
-			return f.attr(n, nil), nil
-		}
-	}
-	return Attr{}, syscall.ENOENT
-}
-
 // ReadDir returns up to max entries of a folder after a cookie, 0 to begin; fewer than max, or
 // none, is the end. There is no handle: nothing is skipped or repeated while other entries come
 // and go.
 func (f *FS) ReadDir(ctx context.Context, dir cache.Ino, cookie uint64, max int) ([]Entry, error) {
-	if f.virtual(dir) {
-		return f.readDrives(cookie, max)
+	if s := f.shelves[dir]; s != nil {
+		return f.readShelf(s, cookie, max)
 	}
 	dir = f.inner(dir)
 	n, _, err := f.get(dir)
@@ -99,7 +86,11 @@ func (f *FS) ReadDir(ctx context.Context, dir cache.Ino, cookie uint64, max int)
 		return nil, syscall.ENOTDIR
 	}
 	out := make([]Entry, 0, max)
-	out = dots(out, cookie, max, f.outer(dir), f.outer(n.Parent))
+	parent := f.outer(n.Parent)
+	if n.Parent == 0 {
+		parent = f.above[dir]
+	}
+	out = dots(out, cookie, max, f.outer(dir), parent)
 	after := cache.Ino(0)
 	if cookie > firstCookie {
 		after = cache.Ino(cookie - firstCookie)
@@ -134,22 +125,6 @@ func dots(out []Entry, cookie uint64, max int, self, parent cache.Ino) []Entry {
 		out = append(out, Entry{Name: "..", Ino: parent, Dir: true, Next: 2})
 	}
 	return out
-}
-
-func (f *FS) readDrives(cookie uint64, max int) ([]Entry, error) {
-	out := dots(nil, cookie, max, Root, Root)
-	for i, d := range f.order {
-		next := uint64(i) + firstCookie + 1
-		if next <= cookie || len(out) == max {
-			continue
-		}
-		n, _, err := f.get(d.Info.Root)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, Entry{Name: d.Name, Ino: n.Ino, Dir: true, Next: next, Attr: f.attr(n, nil)})
-	}
-	return out, nil
 }
 
 // Mkdir makes a folder.

@@ -25,7 +25,7 @@ import (
 )
 
 // Root is the ino of what is mounted: the root of the drive if there is one, else a read-only
-// folder that holds one folder a drive.
+// folder that holds one folder a drive, or a group of drives.
 const Root cache.Ino = 1
 
 // MaxFile is the size of the largest file that the service takes, in bytes (graph-facts §6).
@@ -42,7 +42,8 @@ type Remote interface {
 // Drive is one drive to show.
 type Drive struct {
 	Info cache.DriveInfo
-	// Name of its folder if several drives are shown.
+	// Name of its folder if several drives are shown. A name of two parts with a slash between is that of a folder in a
+	// folder, which drives with the same first part share.
 	Name string
 	// ReadOnly refuses every change with EROFS.
 	ReadOnly bool
@@ -91,6 +92,9 @@ type FS struct {
 	drives map[cache.DriveNum]*Drive // read only after New
 	order  []*Drive
 	began  time.Time
+
+	shelves map[cache.Ino]*shelf    // read only after New: the folders that hold drives
+	above   map[cache.Ino]cache.Ino // read only after New: on which shelf the root of a drive stands
 
 	mu      sync.Mutex                   // held for moments only, never with another lock
 	bodies  map[cache.Ino]*body          // guarded by mu: what is open
@@ -148,6 +152,7 @@ func New(o Options) (*FS, error) {
 		f.drives[d.Info.Num] = d
 		f.order = append(f.order, d)
 	}
+	f.shelves, f.above = arrange(f.order)
 	return f, nil
 }
 
@@ -206,12 +211,9 @@ func (f *FS) waiting(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
-// virtual reports whether ino is the folder that holds the drives.
-func (f *FS) virtual(ino cache.Ino) bool { return ino == Root && len(f.order) != 1 }
-
 // inner is the ino in the tree of one that was given from outside.
 func (f *FS) inner(ino cache.Ino) cache.Ino {
-	if ino == Root && len(f.order) == 1 {
+	if ino == Root && len(f.shelves) == 0 {
 		return f.order[0].Info.Root
 	}
 	return ino
@@ -219,7 +221,7 @@ func (f *FS) inner(ino cache.Ino) cache.Ino {
 
 // outer is the ino to give outside of one in the tree.
 func (f *FS) outer(ino cache.Ino) cache.Ino {
-	if len(f.order) == 1 && ino == f.order[0].Info.Root {
+	if len(f.shelves) == 0 && ino == f.order[0].Info.Root {
 		return Root
 	}
 	return ino

@@ -3,6 +3,7 @@ package fstest
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -246,5 +247,44 @@ var remotes = []Behaviour{
 		fails(t, "rmdir of a drive", o.Sys.Rmdir("/Second"), syscall.EROFS)
 		fails(t, "rename between drives", o.Sys.Rename("/Second/g", "/Documents/g", 0), syscall.EXDEV)
 		o.gone(t, "none")
+	}},
+	{"drives can be grouped in folders", func(t *testing.T, e Env) {
+		o := e.Another(func(w *World, o *fs.Options) {
+			w.Remote.Put("/f", []byte("in the first"))
+			for _, name := range []string{"Site/One", "Site/Two", "Other/One"} {
+				id := strings.ReplaceAll(name, "/", "-")
+				d, err := w.Store.AddDrive(graph.Drive{ID: graph.DriveID(id)}, graph.Item{ID: graph.ItemID("root of " + id), Type: graph.Folder, Root: true, ETag: "r"})
+				if err == nil {
+					err = w.Store.Inbox(d.Num).List(d.Root, nil)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.Drives = append(o.Drives, fs.Drive{Info: d, Name: name, ReadOnly: name == "Site/Two"})
+			}
+		})
+		for dir, want := range map[string][]string{"": {"Documents", "Other", "Site"}, "Site": {"One", "Two"}, "Other": {"One"}, "Site/Two": {}} {
+			got := o.names(t, dir)
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("listed %v in %q, want %v", got, dir, want)
+			}
+		}
+		o.has(t, "Documents/f", []byte("in the first"))
+		o.write(t, "Site/One/g", []byte("x"))
+		o.has(t, "Site/One/g", []byte("x"))
+		o.gone(t, "Other/One/g")
+		o.gone(t, "Site/g")
+		_, err := o.Sys.Open("/Site/Two/g", wronly|creat, 0o644)
+		fails(t, "create in a read-only drive", err, syscall.EROFS)
+		_, err = o.Sys.Open("/Site/g", wronly|creat, 0o644)
+		fails(t, "create in a group", err, syscall.EROFS)
+		fails(t, "mkdir in a group", o.Sys.Mkdir("/Site/new", 0o755), syscall.EROFS)
+		fails(t, "rmdir of a group", o.Sys.Rmdir("/Site"), syscall.EROFS)
+		fails(t, "rename of a group", o.Sys.Rename("/Site", "/Sites", 0), syscall.EROFS)
+		fails(t, "chmod of a group", o.Sys.Chmod("/Site", 0o700), syscall.EROFS)
+		if free, err := o.Sys.Free("/Site"); err != nil || free < 1<<40 {
+			t.Errorf("%d bytes free, %v", free, err)
+		}
 	}},
 }
