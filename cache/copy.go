@@ -33,6 +33,8 @@ type CopyInfo struct {
 	Link graph.Link
 	// Epoch counts how often the remote had to be compared anew, by listing; see CopyRow.Epoch.
 	Epoch uint64
+	// Receipt is the receipt of the upload under way, empty if there is none.
+	Receipt string
 	// Ended is when an upload last came to its end, zero if none has.
 	Ended time.Time
 }
@@ -43,6 +45,8 @@ type CopyRow struct {
 	Dir  bool
 	// Stamp of the file when it was found to have the bytes of Base, or was given up in favour of theirs.
 	Stamp Stamp
+	// Hash is of the bytes that the file had then. The remote may have made others of them (Q14).
+	Hash graph.Hash
 	// Base is the remote state last agreed on; nil if the remote has lost it.
 	Base *Base
 	// Theirs: the remote's other version stands until the file changes again.
@@ -304,7 +308,7 @@ func (c *Copy) Commit(s CopyStep, item graph.Item) (r CopyRow, err error) {
 		if !known || r.Dir != s.Dir {
 			r = CopyRow{Path: s.Path, Dir: s.Dir}
 		}
-		r.Stamp, r.Theirs = s.Stamp, false
+		r.Stamp, r.Hash, r.Theirs = s.Stamp, s.Hash, false
 		r.Base = newBase(r.Base, item, x.now)
 		if err := c.put(x, r); err != nil {
 			return err
@@ -359,6 +363,7 @@ func encodeCopyRow(r *CopyRow) []byte {
 	e.time(r.Stamp.Mtime)
 	e.time(r.Stamp.Ctime)
 	e.uint(r.Stamp.Inode)
+	e.str(string(r.Hash))
 	e.uint(r.Epoch)
 	if r.Base != nil {
 		if flags&copyBaseName != 0 {
@@ -375,6 +380,7 @@ func decodeCopyRow(path string, b []byte) (CopyRow, error) {
 	flags := d.uint()
 	r := CopyRow{Path: path, Dir: flags&copyDir != 0, Theirs: flags&copyTheirs != 0}
 	r.Stamp = Stamp{Size: d.int(), Mtime: d.time(), Ctime: d.time(), Inode: d.uint()}
+	r.Hash = graph.Hash(d.str())
 	r.Epoch = d.uint()
 	if flags&copyBase != 0 {
 		r.Base = &Base{Name: lastOf(path), Dir: flags&copyBaseDir != 0}

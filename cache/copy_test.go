@@ -25,7 +25,7 @@ func TestACopyKeepsItsRows(t *testing.T) {
 	c, other := aCopy(t, s, "/up"), aCopy(t, s, "/up2")
 	at := time.Date(2026, 3, 4, 5, 6, 7, 89, time.UTC)
 	row := cache.CopyRow{
-		Path: "a/é #%.txt", Stamp: cache.Stamp{Size: 5, Mtime: at, Ctime: at.Add(1), Inode: 7}, Theirs: true, Epoch: 3,
+		Path: "a/é #%.txt", Stamp: cache.Stamp{Size: 5, Mtime: at, Ctime: at.Add(1), Inode: 7}, Hash: "q", Theirs: true, Epoch: 3,
 		Base: &cache.Base{Item: "i1", Parent: "p", Name: "copy.txt", ETag: "e", CTag: "c", Hash: "h", Size: 5, ModTime: at, Past: []string{"d"}, At: at},
 	}
 	if err := c.Put(row, cache.CopyRow{Path: "a", Dir: true}, cache.CopyRow{Path: "a.txt"}, cache.CopyRow{Path: ""}); err != nil {

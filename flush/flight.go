@@ -73,13 +73,7 @@ type flight struct {
 
 // run does the rounds.
 func (f *flight) run(ctx context.Context) error {
-	var until time.Time
-	if f.o.Limits.Time > 0 {
-		until = f.receipt.Started.Add(f.o.Limits.Time)
-	}
-	if next := f.o.Limits.Until.Next(f.receipt.Started); !next.IsZero() && (until.IsZero() || next.Before(until)) {
-		until = next
-	}
+	until := f.o.Limits.End(f.receipt.Started)
 	defer f.gate.close()
 	var ask []graph.ItemID // that were not what they were believed to be
 	for round, last := 1, rounds; ; round++ {

@@ -27,14 +27,18 @@ type Receipt struct {
 	Account string         `json:"account"` // sign-in name, may be empty
 	Drive   graph.DriveID  `json:"drive"`
 	Num     cache.DriveNum `json:"num"`
-	Name    string         `json:"name"`            // of the drive, as people see it
-	Trigger string         `json:"trigger"`         // "asked" or "schedule"
-	Host    string         `json:"host"`            // machine
-	Error   string         `json:"error,omitempty"` // why it ended early
-	Totals  ReceiptTotals  `json:"totals"`
-	Items   []ReceiptItem  `json:"items"`
-	Guarded []string       `json:"guarded,omitempty"` // paths whose deletion was held back
-	Emptied []string       `json:"emptied,omitempty"` // paths held back since they became empty
+	Name    string         `json:"name"`    // of the drive, as people see it
+	Trigger string         `json:"trigger"` // "asked" or "schedule"
+	Host    string         `json:"host"`    // machine
+	// Folder is the plain folder that an upload brought, and Target where its content went, from the root of the
+	// drive; both are empty for a flush.
+	Folder  string        `json:"folder,omitempty"`
+	Target  string        `json:"target,omitempty"`
+	Error   string        `json:"error,omitempty"` // why it ended early
+	Totals  ReceiptTotals `json:"totals"`
+	Items   []ReceiptItem `json:"items"`
+	Guarded []string      `json:"guarded,omitempty"` // paths whose deletion was held back
+	Emptied []string      `json:"emptied,omitempty"` // paths held back since they became empty
 }
 
 // ReceiptTotals sums a receipt up. Times are in milliseconds.
@@ -81,10 +85,7 @@ func keepReceipt(state string, r *Receipt) error {
 	var f *os.File
 	var err error
 	for i := 0; ; i++ {
-		r.ID = fmt.Sprintf("%s-%d", r.Started.UTC().Format(receiptTime), r.Num)
-		if i > 0 {
-			r.ID += fmt.Sprintf("~%d", i)
-		}
+		r.ID = receiptID(r.Started, r.Num, i)
 		f, err = os.OpenFile(filepath.Join(dir, r.ID+".json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if !errors.Is(err, fs.ErrExist) || i > 1000 {
 			break
