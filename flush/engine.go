@@ -46,9 +46,11 @@ func New(o Options) *Engine {
 	}
 	e := &Engine{o: o, note: readNote(o.State, o.Logger), calls: map[*call]struct{}{}, under: map[string]*shared{}}
 	e.idle = sync.NewCond(&e.mu)
-	throttle := push.NewThrottle(o.Limits.Rate, o.Now)
+	if o.Throttle == nil {
+		o.Throttle = push.NewThrottle(o.Limits.Rate, o.Now)
+	}
 	for _, d := range o.Drives {
-		e.drives = append(e.drives, newKeeper(d, o, e.note, throttle))
+		e.drives = append(e.drives, newKeeper(d, o, e.note, o.Throttle))
 	}
 	return e
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/graph"
 )
@@ -64,6 +65,8 @@ type Options struct {
 	NoDeletes bool
 	// Limits bound every flush, also one that a person asks for.
 	Limits Limits
+	// Throttle keeps to Limits.Rate, perhaps together with others; default one of the engine's own.
+	Throttle *push.Throttle
 	// StuckAfter is for how long a change is refused until a conflict copy of it is offered; 0 means
 	// DefaultStuckAfter.
 	StuckAfter time.Duration

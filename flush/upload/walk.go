@@ -110,6 +110,13 @@ func (r *run) below(ctx context.Context, up *entry, n string, there listed, abov
 			return nil
 		}
 	}
+	if r.o.Bar != nil && r.o.Bar(c.local, at.dev != above[len(above)-1].dev) {
+		if r.scanning {
+			r.res.Left.Excluded++
+			r.res.Folders--
+		}
+		return nil
+	}
 	r.ledger.add(c)
 	c.open = true
 	if err := r.one(ctx, c, there); err != nil || r.over {

@@ -111,7 +111,7 @@ func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
 		log, ready = file, tell.Ready
 	}
 	return daemon.Run(ctx, daemon.Options{
-		Config: cfg, Version: version(), Log: daemon.NewLog(log, cfg.LogLevel), Ready: ready,
+		Config: cfg, Version: version(), Log: daemon.NewLog(log, cfg.LogLevel), Ready: ready, Pick: pick,
 	})
 }
 

@@ -122,6 +122,27 @@ func (c *Config) Source(key string) string {
 // there is none.
 func (c *Config) Ignored() string { return c.ignored }
 
+// With returns the configuration with other values of some keys, for one job.
+func (c *Config) With(settings map[string]string) (*Config, error) {
+	d := *c
+	d.values = append([]Value(nil), c.values...)
+	for _, k := range Keys() {
+		v, ok := settings[k.Name]
+		if !ok {
+			continue
+		}
+		if err := k.set(&d, v, place{}); err != nil {
+			return nil, &Error{What: k.Name + ": " + err.Error()}
+		}
+	}
+	for name := range settings {
+		if _, ok := keyNamed(name); !ok {
+			return nil, &Error{What: fmt.Sprintf("unknown key %q", name)}
+		}
+	}
+	return &d, nil
+}
+
 // Secret is a string that does not show itself: every way of printing it gives a mask.
 type Secret string
 

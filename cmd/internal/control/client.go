@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/upload"
 )
 
 // Client is a daemon at the other end of its socket.
@@ -90,19 +91,30 @@ func (c *Client) Unmount(ctx context.Context) error {
 
 // Flush implements API.
 func (c *Client) Flush(ctx context.Context, r FlushRequest, progress func(flush.Progress)) (flush.Result, error) {
-	body, err := c.do(ctx, http.MethodPost, "flush", r)
+	return stream[flush.Result](ctx, c, "flush", r, progress)
+}
+
+// Upload implements API.
+func (c *Client) Upload(ctx context.Context, r UploadRequest, progress func(flush.Progress)) (upload.Result, error) {
+	return stream[upload.Result](ctx, c, "upload", r, progress)
+}
+
+// stream makes a call that tells how far it has come.
+func stream[R any](ctx context.Context, c *Client, what string, in any, progress func(flush.Progress)) (R, error) {
+	var none R
+	body, err := c.do(ctx, http.MethodPost, what, in)
 	if err != nil {
-		return flush.Result{}, err
+		return none, err
 	}
 	defer func() { _ = body.Close() }() // read only
 	lines := json.NewDecoder(body)
 	for {
-		var l line
+		var l line[R]
 		if err := lines.Decode(&l); err != nil {
 			if ctx.Err() != nil {
-				return flush.Result{}, ctx.Err()
+				return none, ctx.Err()
 			}
-			return flush.Result{}, fmt.Errorf("the daemon of %s stopped in the midst of the flush; unsent changes are kept", c.mount)
+			return none, fmt.Errorf("the daemon of %s stopped in the midst of the %s; unsent changes are kept", c.mount, what)
 		}
 		if l.Progress != nil && progress != nil {
 			progress(*l.Progress)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/upload"
 	"github.com/duskfs/duskfs/graph"
 )
 
@@ -44,6 +45,9 @@ type API interface {
 	Pause(ctx context.Context, r PauseRequest) error
 	// Refresh looks for remote changes and applies them.
 	Refresh(ctx context.Context) (flush.RefreshResult, error)
+	// Upload brings a plain folder of this machine to a drive of the daemon's account, mounted or not. progress is
+	// as with Flush. The result counts also if there is an error.
+	Upload(ctx context.Context, r UploadRequest, progress func(flush.Progress)) (upload.Result, error)
 	// Unmount asks the daemon to stop. It returns when the mount is gone and the state is closed,
 	// or when ctx ends.
 	Unmount(ctx context.Context) error
@@ -57,6 +61,27 @@ type FlushRequest struct {
 	// ConfirmDeletes lets pass what the guards would hold back.
 	ConfirmDeletes bool `json:"confirm_deletes,omitempty"`
 	IncludeOpen    bool `json:"include_open,omitempty"` // also what is being written to
+}
+
+// UploadRequest says what shall be brought where.
+type UploadRequest struct {
+	Folder string `json:"folder"` // absolute, free of links
+	Drive  string `json:"drive"`  // as typed
+	// Path is the folder of the drive below which it goes; Contents puts what is in Folder there, not Folder itself.
+	Path     string `json:"path"`
+	Contents bool   `json:"contents,omitempty"`
+	// Include and Exclude are patterns as in a .gitignore.
+	Include []string `json:"include,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
+	Follow  bool     `json:"follow,omitempty"` // symbolic links
+	Delete  bool     `json:"delete,omitempty"`
+	// ConfirmDeletes lets pass what the guard would hold back.
+	ConfirmDeletes bool `json:"confirm_deletes,omitempty"`
+	AllowEmpty     bool `json:"allow_empty,omitempty"`
+	DryRun         bool `json:"dry_run,omitempty"`
+	Scheduled      bool `json:"scheduled,omitempty"`
+	// Settings are keys of the configuration, with the values that they have for this upload.
+	Settings map[string]string `json:"settings,omitempty"`
 }
 
 // Change is one operation that a flush would send, as `duskfs diff --json` prints it.

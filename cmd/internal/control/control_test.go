@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/upload"
 	"github.com/duskfs/duskfs/graph"
 )
 
@@ -47,6 +48,11 @@ func (d *daemon) Flush(ctx context.Context, r FlushRequest, p func(flush.Progres
 	return d.flush(ctx, r, p)
 }
 
+func (d *daemon) Upload(_ context.Context, r UploadRequest, p func(flush.Progress)) (upload.Result, error) {
+	p(flush.Progress{Name: r.Drive})
+	return upload.Result{Folder: r.Folder, Sent: 3}, &graph.Error{Op: "upload", Kind: graph.Full}
+}
+
 // serve registers a mount in a fresh state folder and returns a client of it.
 func serve(t *testing.T, api *daemon) (*Client, *Server, Registry) {
 	t.Helper()
@@ -62,6 +68,16 @@ func serve(t *testing.T, api *daemon) (*Client, *Server, Registry) {
 		t.Fatal(err)
 	}
 	return NewClient(rec.Mount, rec.Socket), Serve(l, api, slog.New(slog.DiscardHandler)), reg
+}
+
+func TestAnUploadTellsHowFarItIs(t *testing.T) {
+	c, s, _ := serve(t, &daemon{})
+	defer s.Close(nil)
+	heard := ""
+	res, err := c.Upload(t.Context(), UploadRequest{Folder: "/up", Drive: "me"}, func(p flush.Progress) { heard = p.Name })
+	if res.Folder != "/up" || res.Sent != 3 || heard != "me" || !errors.Is(err, graph.Full) {
+		t.Errorf("%+v, %v, heard %q", res, err, heard)
+	}
 }
 
 func TestStatusArrivesAsItWasSent(t *testing.T) {

@@ -46,7 +46,8 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 	mux.HandleFunc("POST /v1/refresh", s.call(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) {
 		answer(ctx, w, api.Refresh)
 	}))
-	mux.HandleFunc("POST /v1/flush", s.call(s.flush))
+	mux.HandleFunc("POST /v1/flush", s.call(streamed(api.Flush)))
+	mux.HandleFunc("POST /v1/upload", s.call(streamed(api.Upload)))
 	mux.HandleFunc("POST /v1/diff", s.call(asked(api.Diff)))
 	mux.HandleFunc("POST /v1/discard", s.call(asked(api.Discard)))
 	mux.HandleFunc("GET /v1/conflicts", s.call(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) {
@@ -122,32 +123,35 @@ func (s *Server) unmount(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// line is one line of the answer to a flush.
-type line struct {
+// line is one line of an answer that tells how far it has come.
+type line[R any] struct {
 	Progress *flush.Progress `json:"progress,omitempty"`
-	Result   *flush.Result   `json:"result,omitempty"`
+	Result   *R              `json:"result,omitempty"`
 	Error    *Failure        `json:"error,omitempty"`
 }
 
-func (s *Server) flush(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	req, err := read[FlushRequest](r)
-	if err != nil {
-		fail(w, err)
-		return
+// streamed makes a handler of a call that tells how far it has come.
+func streamed[Q, R any](do func(context.Context, Q, func(flush.Progress)) (R, error)) func(context.Context, http.ResponseWriter, *http.Request) {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request) {
+		req, err := read[Q](r)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		w.WriteHeader(http.StatusOK)
+		out := json.NewEncoder(w)
+		send := func(l line[R]) {
+			_ = out.Encode(l) // a peer that has gone is noticed by ctx
+			_ = http.NewResponseController(w).Flush()
+		}
+		res, err := do(ctx, req, func(p flush.Progress) { send(line[R]{Progress: &p}) })
+		l := line[R]{Result: &res}
+		if err != nil {
+			l.Error = failure(err)
+		}
+		send(l)
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	w.WriteHeader(http.StatusOK)
-	out := json.NewEncoder(w)
-	send := func(l line) {
-		_ = out.Encode(l) // a peer that has gone is noticed by ctx
-		_ = http.NewResponseController(w).Flush()
-	}
-	res, err := s.api.Flush(ctx, req, func(p flush.Progress) { send(line{Progress: &p}) })
-	l := line{Result: &res}
-	if err != nil {
-		l.Error = failure(err)
-	}
-	send(l)
 }
 
 // read decodes what a peer asks for.

@@ -18,6 +18,7 @@ import (
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/cmd/internal/control"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/fs"
 	"github.com/duskfs/duskfs/fs/fusemount"
 	"github.com/duskfs/duskfs/graph"
@@ -40,6 +41,7 @@ type Options struct {
 	Config  *config.Config
 	Version string       // of the program
 	Log     *slog.Logger // where the daemon reports
+	Pick    Pick         // for uploads
 	// Ready is called once, when programs can use the mount. May be nil.
 	Ready func(Ready)
 }
@@ -50,7 +52,8 @@ type Options struct {
 // refused and a drive was never mounted before.
 func Run(ctx context.Context, o Options) error {
 	syscall.Umask(0o077) // badger makes its files 0666
-	m := &mount{cfg: o.Config, log: o.Log, stop: make(chan struct{})}
+	m := &mount{cfg: o.Config, log: o.Log, pick: o.Pick, stop: make(chan struct{})}
+	m.throttle = push.NewThrottle(o.Config.Flush.Rate, time.Now)
 	if err := m.start(ctx, o); err != nil {
 		if also := m.takeDown(); also != nil {
 			m.log.Warn("taking down a mount that did not start", "err", also)
@@ -102,6 +105,10 @@ type mount struct {
 	files      *fs.FS
 	kernel     *fusemount.Mount
 	control    *control.Server
+
+	pick     Pick
+	throttle *push.Throttle // of all that this account sends; nil: no limit
+	uploads  running
 
 	stop     chan struct{} // closed when somebody asks for the end
 	stopOnce sync.Once
@@ -206,6 +213,9 @@ func explained(err error, dir string, cfg *config.Config) error {
 		if used.Note != "" {
 			where = " for " + used.Note
 		}
+		if strings.HasPrefix(used.Note, uploadNote) {
+			return fmt.Errorf("this account is in use by process %d for the %s: wait until that has ended", used.PID, used.Note)
+		}
 		return fmt.Errorf("this account is in use by process %d%s: name all drives in one `duskfs mount`, or unmount that first", used.PID, where)
 	}
 	switch {
@@ -222,8 +232,8 @@ func (m *mount) newEngine() *flush.Engine {
 	o := flush.Options{
 		Store: m.store, Schedule: m.cfg.FlushAt, Poll: m.cfg.RefreshEvery, Logger: m.log,
 		After: c.After, Order: c.Order, Parallel: c.Transfers, NoDeletes: c.NoRemoteDelete,
-		Limits: flush.Limits{Bytes: c.MaxBytes, Time: c.MaxDuration, Until: c.Deadline, Rate: c.Rate},
-		State:  m.account.dir, Account: m.account.source.Identity().Name, Notify: m.herald.tell,
+		Limits: flush.Limits{Bytes: c.MaxBytes, Time: c.MaxDuration, Until: c.Deadline, Rate: c.Rate}, Throttle: m.throttle,
+		State: m.account.dir, Account: m.account.source.Identity().Name, Notify: m.herald.tell,
 		Writeback: func(ino cache.Ino) { m.kernel.Writeback(ino) },
 	}
 	for _, d := range m.drives {
