@@ -2,7 +2,9 @@ package cache_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,5 +134,48 @@ func TestStepsOfACopySurvive(t *testing.T) {
 	}
 	if got, _ := aCopy(t, s, "/up").Info(); got.Link != "/link" || got.Epoch != 4 {
 		t.Errorf("info %+v", got)
+	}
+}
+
+func TestALeanStoreOpensWhatAKilledOneLeft(t *testing.T) {
+	for _, lean := range []bool{false, true} {
+		dir := t.TempDir()
+		s, err := cache.Open(dir, cache.Options{Lean: lean})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := aCopy(t, s, "/up")
+		var rows []cache.CopyRow
+		n := 12_000 // more than a lean table holds, and less than makes the other one a file meanwhile
+		if lean {
+			n = 2000
+		}
+		for i := range n {
+			rows = append(rows, cache.CopyRow{Path: fmt.Sprintf("a long name to fill the table with/and another one/%06d", i), Hash: graph.Hash(strings.Repeat("x", 300))})
+		}
+		if err := c.Put(rows...); err != nil {
+			t.Fatal(err)
+		}
+		left := t.TempDir() // what a killed process would leave
+		if err := os.CopyFS(left, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, then := range []bool{true, false} {
+			s, err := cache.Open(left, cache.Options{Lean: then})
+			if err != nil {
+				t.Fatalf("lean %v after %v: %v", then, lean, err)
+			}
+			c := aCopy(t, s, "/up")
+			list, err := c.Rows("", "", len(rows)+1)
+			if err != nil || len(list) != len(rows) {
+				t.Errorf("lean %v after %v: %d rows, %v", then, lean, len(list), err)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

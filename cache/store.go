@@ -39,8 +39,10 @@ type Options struct {
 	// Free says how many bytes of the disk under dir are free for this user; default asks the system.
 	// It is asked before every change of rows that needs space, with the store's lock held.
 	Free      func(dir string) (int64, error)
-	Conflicts Policy       // for files that both sides changed
-	Logger    *slog.Logger // default discards
+	Conflicts Policy // for files that both sides changed
+	// Lean holds less in memory, at the cost of more and smaller files: for a process that does one job.
+	Lean   bool
+	Logger *slog.Logger // default discards
 }
 
 // Store is the local truth of one account. One process at a time has it open.
@@ -139,7 +141,7 @@ func (s *Store) open() error {
 	if s.content, err = content.Open(filepath.Join(s.dir, "bodies"), content.Options{FreeFloor: freeFloor}); err != nil {
 		return err
 	}
-	if s.db, err = openRows(rows); err != nil {
+	if s.db, err = openRows(rows, s.o.Lean && fitsLean(rows)); err != nil {
 		return err
 	}
 	if err := os.Remove(clean); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -161,7 +163,30 @@ func (s *Store) open() error {
 }
 
 // openRows opens the rows of a store.
-func openRows(dir string) (*badger.DB, error) { return openBadger(dir, rowOptions(dir)) }
+func openRows(dir string, lean bool) (*badger.DB, error) {
+	o := rowOptions(dir)
+	if lean {
+		o = o.WithMemTableSize(leanTable)
+	}
+	return openBadger(dir, o)
+}
+
+// leanTable is how many bytes of rows a lean store gathers in memory before they become a file. No transaction of
+// partRows comes near the part of it that badger allows one.
+const leanTable = 2 << 20
+
+// fitsLean reports whether what another process has left in its logs fits into a lean table: badger reads each log into
+// one. It makes a log twice as long as its table.
+func fitsLean(dir string) bool {
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	for _, l := range logs {
+		st, serr := os.Stat(l)
+		if serr != nil || st.Size() > 2*leanTable {
+			return false
+		}
+	}
+	return err == nil
+}
 
 // rowOptions are those of reference "low8q": little memory, no wakeups.
 func rowOptions(dir string) badger.Options {

@@ -75,7 +75,7 @@ func storeOrDaemon(ctx context.Context, dir string, o UploadOptions) (*cache.Sto
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	for told := false; ; {
-		store, err := cache.Open(dir, cache.Options{CaseBlind: o.Config.CaseBlind, Conflicts: o.Config.Conflicts, Logger: o.Log})
+		store, err := cache.Open(dir, cache.Options{CaseBlind: o.Config.CaseBlind, Conflicts: o.Config.Conflicts, Lean: true, Logger: o.Log})
 		var used *cache.InUseError
 		if !errors.As(err, &used) {
 			return store, nil, explained(err, dir, o.Config)
