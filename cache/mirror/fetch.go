@@ -119,7 +119,7 @@ func (r *run) mirrored(i item, s spot) bool {
 
 // isJob reports whether a file is not at its place as the drive has it.
 func (r *run) isJob(id graph.ItemID, i item, at string) (bool, error) {
-	if r.moving[id] { // told of by the dry run already
+	if r.moving[id] { // told of by the rehearsal already
 		return false, nil
 	}
 	pl, err := r.s.place(at)
@@ -132,7 +132,7 @@ func (r *run) isJob(id graph.ItemID, i item, at string) (bool, error) {
 
 // keepFolder makes a folder of the drive.
 func (r *run) keepFolder(ctx context.Context, id graph.ItemID, at string) error {
-	if r.o.DryRun != nil {
+	if r.step != nil {
 		return nil
 	}
 	pl, err := r.s.place(at)
@@ -234,7 +234,7 @@ func (r *run) fetchOne(ctx context.Context, id graph.ItemID, i item, at string) 
 			return err
 		}
 	}
-	if what := (Step{Do: "fetch", Path: at, Bytes: i.Ver.Size}); r.o.DryRun != nil {
+	if what := (Step{Do: "fetch", Path: at, Bytes: i.Ver.Size}); r.step != nil {
 		if pl.Here != nil {
 			what.Do = "replace"
 		}
@@ -258,7 +258,7 @@ func (r *run) adopt(at string, h *here, i item, st fs.FileInfo) (bool, error) {
 	if err != nil || sum != i.Ver.Hash {
 		return false, err
 	}
-	if r.o.DryRun != nil {
+	if r.step != nil {
 		return true, nil
 	}
 	h.Stat, err = r.dated(inData(at), i.Mtime)
@@ -293,7 +293,7 @@ func (r *run) settleClash(ctx context.Context, at string, h here) (free bool, er
 			return false, errors.New("two items of the drive have this name")
 		}
 	}
-	if r.o.DryRun != nil {
+	if r.step != nil {
 		return true, nil
 	}
 	if err := r.remove(at, h); err != nil {

@@ -93,7 +93,7 @@ func (r *run) lookAt(p *placer, w *writer, at string, pl place) error {
 		pl.Coming = nil
 		if now != nil && *now == c.Stat {
 			pl.Here = c
-		} else if !ok && r.o.DryRun == nil {
+		} else if !ok && r.step == nil {
 			r.d.sweep(path.Dir(at)) // the folders may have been made for it
 		}
 		if err := r.s.set(placeRow(at, pl)); err != nil || pl.Here == nil {
@@ -127,7 +127,7 @@ func (r *run) lookAt(p *placer, w *writer, at string, pl place) error {
 	case changed:
 		return r.changedHere(w, at, pl, i, st)
 	case keeps:
-		if !h.Dir && s.is == stands && now != nil && h.Mod != i.Mtime && h.Ver.same(i.Ver) && r.o.DryRun == nil {
+		if !h.Dir && s.is == stands && now != nil && h.Mod != i.Mtime && h.Ver.same(i.Ver) && r.step == nil {
 			return r.date(w, at, pl, i)
 		}
 	}
@@ -269,7 +269,7 @@ func (r *run) clear(ctx context.Context) error {
 			files++
 		}
 	}
-	if files == 0 && !r.compared && r.o.DryRun == nil {
+	if files == 0 && !r.compared && r.step == nil {
 		return r.clearAll(ctx) // empty folders
 	}
 	for _, x := range rows[place](r.s, placeRows) {
@@ -309,7 +309,7 @@ func (r *run) clearOne(at string) error {
 		return err
 	}
 	h := *pl.Here
-	if r.o.DryRun != nil {
+	if r.step != nil {
 		if !h.Dir {
 			r.would(Step{Do: "remove", Path: at})
 		}

@@ -77,8 +77,6 @@ type Options struct {
 	// Deliver, if set, is given every report once it is written: at least once, and again in the next run if it failed.
 	Deliver func(ctx context.Context, d Delivery) error
 
-	// DryRun, if set, is told what a run would do, and nothing is done or written.
-	DryRun func(Step)
 	// Progress, if set, is told how far a run has come, by one goroutine at a time. It must not block.
 	Progress func(Progress)
 
@@ -96,7 +94,7 @@ type Delivery struct {
 	Permissions bool
 }
 
-// Step is something that a run would do.
+// Step is something that a run would do; see [Mirror.Rehearse].
 type Step struct {
 	Do    string `json:"do"` // fetch, replace, restore, move, remove
 	Path  string `json:"path"`
@@ -203,16 +201,15 @@ type run struct {
 	mu  sync.Mutex // guards res
 	res Result
 
-	moving map[graph.ItemID]bool // of a dry run
+	// Of a rehearsal: who is told, and the files that were told of.
+	step   func(Step)
+	moving map[graph.ItemID]bool
 }
 
 // Sync brings the folder up to date and returns what it did. A failure of single files is in the Result; an error means
 // that the run ended early. What it had done by then is told by the next report.
 func (m *Mirror) Sync(ctx context.Context) (Result, error) {
 	r := &run{o: m.o, res: Result{Problems: []Problem{}}, progress: &progress{tell: m.o.Progress}}
-	if m.o.DryRun != nil {
-		return r.rehearse(ctx)
-	}
 	root, err := openFolder(m.o.Folder)
 	if err != nil {
 		return r.res, fmt.Errorf("the folder %s: %w", m.o.Shown, err)
@@ -244,8 +241,11 @@ func (r *run) all(ctx context.Context) error {
 	return r.s.l.Sync()
 }
 
-// rehearse does what a run does on a copy of the state, and tells what it would do.
-func (r *run) rehearse(ctx context.Context) (_ Result, err error) {
+// Rehearse tells what Sync would do, by one goroutine at a time, and does and writes nothing. It reads the feed, and goes
+// on from a copy of what the mirror remembers, in the folder for temporary files. Of the Result the counts of changes are
+// not set.
+func (m *Mirror) Rehearse(ctx context.Context, step func(Step)) (_ Result, err error) {
+	r := &run{o: m.o, step: step, res: Result{Problems: []Problem{}}, progress: &progress{tell: m.o.Progress}}
 	tmp, err := os.MkdirTemp("", "duskfs-dry-run-")
 	if err != nil {
 		return r.res, err
@@ -272,13 +272,13 @@ func (r *run) rehearse(ctx context.Context) (_ Result, err error) {
 	return r.res, r.s.l.Close()
 }
 
-// would tells a dry run's step. It reports whether this is a dry run.
+// would tells a step in a rehearsal. It reports whether this is one.
 func (r *run) would(s Step) bool {
-	if r.o.DryRun == nil {
+	if r.step == nil {
 		return false
 	}
 	if s.Do != "" {
-		r.o.DryRun(s)
+		r.step(s)
 	}
 	return true
 }

@@ -86,7 +86,7 @@ func (r *run) readPermissions(ctx context.Context) error {
 	if again <= rollingMost {
 		next = "" // all of the rest was read: from the start again
 	}
-	if r.o.DryRun == nil && next != from {
+	if r.step == nil && next != from {
 		return r.s.set(row(rollingKey, next))
 	}
 	return nil
@@ -117,7 +117,7 @@ func (q *reading) add(id graph.ItemID, path string) error {
 	if err != nil {
 		return err
 	}
-	if q.o.DryRun == nil && (pl.Here == nil || pl.Here.Item != id) { // it could not be fetched
+	if q.step == nil && (pl.Here == nil || pl.Here.Item != id) { // it could not be fetched
 		return nil
 	}
 	q.ids, q.paths = append(q.ids, id), append(q.paths, path)
@@ -131,7 +131,7 @@ func (q *reading) add(id graph.ItemID, path string) error {
 func (q *reading) ask() {
 	ids, paths := q.ids, q.paths
 	q.ids, q.paths = nil, nil
-	if q.o.DryRun != nil {
+	if q.step != nil {
 		q.count(func(x *Result) { x.Read += len(ids) })
 		return
 	}

@@ -75,6 +75,10 @@ type Mirror struct {
 	Site    string // last part of its address, or display name
 	Library string // display name
 	Folder  string // absolute
+
+	Drives []rest.Spec   // instead of the one above
+	Sites  []string      // all libraries of these, by address or name
+	Every  time.Duration // how often permissions are read without a sign; negative in every run, 0 never
 }
 
 // Flush says how changes are sent.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestADotEnvOfTheWorkingDirectoryHasTheScriptsNamesAlone(t *testing.T) {
 	if c.Secret.Reveal() != "s" || c.Upload.Folder != filepath.Join(s.Work, "up") || c.Upload.Path != "backup/mac" || c.Upload.Drive.String() != "me" {
 		t.Errorf("not taken: %+v", c.Upload)
 	}
-	if want := (Mirror{Host: "h", Site: "A Site", Library: "Docs", Folder: filepath.Join(s.Work, "ms365_data/data")}); c.Mirror != want {
+	if want := (Mirror{Host: "h", Site: "A Site", Library: "Docs", Folder: filepath.Join(s.Work, "ms365_data/data"), Every: 24 * time.Hour}); !reflect.DeepEqual(c.Mirror, want) {
 		t.Errorf("got %+v, want %+v", c.Mirror, want)
 	}
 	if c.GraphURL != "https://graph.microsoft.com" || c.AssertionFile != "" {
@@ -178,6 +179,7 @@ func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 		"flush.after": "15m", "flush.on-unmount": "true", "flush.deadline": "07:00", "flush.max-duration": "2h", "flush.max-bytes": "2GB", "flush.bandwidth": "1MB",
 		"flush.order": "large", "flush.transfers": "8", "flush.no-remote-delete": "true", "flush.zone": "UTC", "conflicts": "mine",
 		"notify.desktop": "false", "upload.drive": "site:h.example:/sites/a",
+		"mirror.drives": "me", "mirror.sites": "h.example:/sites/a", "mirror.permissions-every": "always",
 		"auth.mode": "person", "auth.keychain": "false", "cloud": "usgov",
 	}
 	for _, k := range Keys() {

@@ -116,6 +116,11 @@ func Keys() []Key {
 			set: text(func(c *Config) *string { return &c.Mirror.Site })},
 		{Name: "mirror.library", Seed: "DOC_LIBRARY", Help: "its library, by display name",
 			set: text(func(c *Config) *string { return &c.Mirror.Library })},
+		{Name: "mirror.drives", list: true, Help: "drives to mirror instead of that library",
+			set: func(c *Config, s string, _ place) (err error) { c.Mirror.Drives, err = specs(s); return err }},
+		{Name: "mirror.sites", list: true, Help: "sites whose libraries are all mirrored, by address or name",
+			set: func(c *Config, s string, _ place) error { c.Mirror.Sites = lines(s); return nil }},
+		{Name: "mirror.permissions-every", Help: "how often the permissions of a mirrored file are read without a sign of change, or always, or off", initial: fixed("24h"), set: setPermissionsEvery},
 		{Name: "mirror.folder", Seed: "LOCAL_ROOT", Help: "folder that it is mirrored to",
 			set: path(func(c *Config) *string { return &c.Mirror.Folder })},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
@@ -226,19 +231,30 @@ func setProxy(c *Config, s string, _ place) error {
 	return nil
 }
 
-func setDrives(c *Config, s string, _ place) error {
-	c.Drives = nil
-	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
-		if part = strings.TrimSpace(part); part == "" {
-			continue
-		}
+func setDrives(c *Config, s string, _ place) (err error) {
+	c.Drives, err = specs(s)
+	return err
+}
+
+func specs(s string) (all []rest.Spec, err error) {
+	for _, part := range lines(s) {
 		d, err := rest.ParseSpec(part)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		c.Drives = append(c.Drives, d)
+		all = append(all, d)
 	}
-	return nil
+	return all, nil
+}
+
+// lines takes a list apart.
+func lines(s string) (all []string) {
+	for _, part := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
+		if part = strings.TrimSpace(part); part != "" {
+			all = append(all, part)
+		}
+	}
+	return all
 }
 
 func setUploadDrive(c *Config, s string, _ place) (err error) {
@@ -305,6 +321,14 @@ func duration(field func(*Config) *time.Duration, least time.Duration) func(*Con
 		*field(c) = d
 		return nil
 	}
+}
+
+func setPermissionsEvery(c *Config, s string, p place) error {
+	if s == "always" {
+		c.Mirror.Every = -1
+		return nil
+	}
+	return duration(func(c *Config) *time.Duration { return &c.Mirror.Every }, time.Minute)(c, s, p)
 }
 
 func setMaxBytes(c *Config, s string, _ place) error {

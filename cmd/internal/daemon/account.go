@@ -23,9 +23,10 @@ import (
 
 // Account is Graph as one account sees it: a sign-in and a client above it.
 type Account struct {
-	source *auth.Source
-	client *rest.Client
-	dir    string // of the account's state
+	source  *auth.Source
+	client  *rest.Client
+	options rest.Options // of the client
+	dir     string       // of the account's state
 }
 
 // Connect prepares the sign-in that a configuration describes. It does no network: the first call
@@ -61,14 +62,15 @@ func connect(cfg *config.Config, version string, log *slog.Logger, signIn func(a
 	if source.Identity().Person() {
 		user = "" // then `me` is who signed in
 	}
-	client, err := rest.New(rest.Options{
+	options := rest.Options{
 		GraphURL: cfg.GraphURL, Tokens: source, User: user,
 		Transport: transport, Version: version, Logger: log,
-	})
+	}
+	client, err := rest.New(options)
 	if err != nil {
 		return nil, mistake(err)
 	}
-	return &Account{source: source, client: client, dir: accountDir(cfg, source.Identity())}, nil
+	return &Account{source: source, client: client, options: options, dir: accountDir(cfg, source.Identity())}, nil
 }
 
 // mistake turns what the packages below call Invalid into a mistake of the configuration.
