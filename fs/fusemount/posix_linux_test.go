@@ -18,11 +18,7 @@ var inapplicable = map[string]string{
 	"SetattrSymlink":      "the service has no symbolic links: EPERM",
 	"OpenSymlinkRace":     "the service has no symbolic links: EPERM",
 	"FcntlFlockLocksFile": "go-fuse's own runner leaves it out: locks of one process never conflict",
-	"Fallocate":           "space cannot be reserved; glibc's posix_fallocate writes zeros instead",
-	"FallocateKeepSize":   "space cannot be reserved",
 	"Tmpfile":             "a file without a name has no place in a drive: ENOTSUP",
-	"XAttr":               "extended attributes are not kept: ENOTSUP",
-	"XAttrLarge":          "extended attributes are not kept: ENOTSUP",
 }
 
 func TestPosix(t *testing.T) {
