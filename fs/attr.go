@@ -238,8 +238,12 @@ type Space struct {
 // unknown is the size of a drive that does not tell.
 const unknown int64 = 1 << 50
 
+// leastFree is told of a drive that is full: of one without any room Finder will not even move a file,
+// and some programs take it for one that cannot be written. What does not fit is EDQUOT all the same.
+const leastFree int64 = 4096
+
 // StatFS tells how much room there is where a file or folder is: the quota last seen, less what
-// waits to be sent. It never asks the service.
+// waits to be sent, and never nothing. It asks the service for nothing.
 func (f *FS) StatFS(ctx context.Context, ino cache.Ino) (Space, error) {
 	if s := f.shelves[ino]; s != nil {
 		return f.shelfSpace(s), nil
@@ -248,9 +252,12 @@ func (f *FS) StatFS(ctx context.Context, ino cache.Ino) (Space, error) {
 	if err != nil {
 		return Space{}, err
 	}
-	return d.space(), nil
+	s := d.space()
+	s.Free = max(s.Free, leastFree)
+	return s, nil
 }
 
+// space is what the drive has and what is left of it.
 func (d *Drive) space() Space {
 	q, pending := d.Info.Drive.Quota, int64(0)
 	if d.Space != nil {

@@ -181,7 +181,7 @@ func (f *FS) remove(ctx context.Context, parent cache.Ino, name string, dir bool
 			err = cache.ErrNameTooLong
 		}
 		if err == nil {
-			f.removed(n)
+			f.removed(n, nil)
 		}
 		return err
 	}, p.Ino, f.child(p.Ino, name))
@@ -218,13 +218,26 @@ func (f *FS) Rename(ctx context.Context, oldParent cache.Ino, oldName string, ne
 			return err
 		}
 	}
-	return f.listed(ctx, func() error {
+	var old *body
+	if flags == 0 {
+		old = f.spare(to.Ino, newName)
+	}
+	err = f.listed(ctx, func() error {
 		done, err := f.tree.Rename(from.Ino, oldName, to.Ino, newName, flags)
 		if err == nil && done.Replaced != nil && flags&cache.Exchange == 0 {
-			f.removed(*done.Replaced)
+			if old != nil && old.ino != done.Replaced.Ino {
+				f.release(old)
+				old = nil
+			}
+			f.removed(*done.Replaced, old)
+			old = nil
 		}
 		return err
 	}, from.Ino, to.Ino, f.child(to.Ino, newName))
+	if old != nil {
+		f.release(old)
+	}
+	return err
 }
 
 func (f *FS) syncBeforeReplace(oldParent cache.Ino, oldName string, newParent cache.Ino, newName string) error {

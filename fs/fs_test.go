@@ -319,6 +319,52 @@ func TestHandlesHoldTheirNode(t *testing.T) {
 	}
 }
 
+// Between the lookup of a name and the opening of what it was, another file may take the name.
+func TestAReplacedFileIsOpenedUntilTheKernelForgetsIt(t *testing.T) {
+	w := world(t, nil)
+	create(t, w, "doc", "old").Release()
+	old, err := w.FS.Lookup(ctx, fs.Root, "doc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, w, "tmp", "new").Release()
+	if err := w.FS.Rename(ctx, fs.Root, "tmp", fs.Root, "doc", 0); err != nil {
+		t.Fatal(err)
+	}
+	h, err := w.FS.Open(ctx, old.Ino, syscall.O_RDONLY)
+	if err != nil {
+		t.Fatalf("opening what was replaced: %v", err)
+	}
+	if got := read(t, h); got != "old" {
+		t.Errorf("what was replaced holds %q", got)
+	}
+	h.Release()
+	w.FS.Forget(old.Ino)
+	if _, err := w.FS.Open(ctx, old.Ino, syscall.O_RDONLY); fs.Errno(err) != syscall.ESTALE {
+		t.Errorf("opening what is forgotten: %v, want ESTALE", err)
+	}
+	if n := w.Store.Tree().Held(old.Ino); n != 0 {
+		t.Errorf("it is still held %d times", n)
+	}
+}
+
+// A step that overwrites an item waits for the missing bytes of open old bodies: nobody but a program
+// may make it wait.
+func TestAReplacedFileThatIsNotHereIsNotHeld(t *testing.T) {
+	w := world(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/doc", make([]byte, 100)) })
+	old, err := w.FS.Lookup(ctx, fs.Root, "doc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, w, "tmp", "new").Release()
+	if err := w.FS.Rename(ctx, fs.Root, "tmp", fs.Root, "doc", 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Store.Tree().Held(old.Ino); n != 0 {
+		t.Errorf("it is held %d times", n)
+	}
+}
+
 func TestAnUnlinkedFileGoesWithItsLastHandle(t *testing.T) {
 	w := world(t, nil)
 	h := create(t, w, "f", "x")
@@ -409,11 +455,11 @@ func TestFreeSpace(t *testing.T) {
 		free    int64
 	}{
 		{"unknown is large", graph.Quota{}, 5, 1 << 50},
-		{"what waits is taken off", graph.Quota{Total: 100, Used: 40, Remaining: 60}, 10, 50},
-		{"never negative", graph.Quota{Total: 100, Used: 40, Remaining: 60}, 70, 0},
-		{"remaining not told", graph.Quota{Total: 100, Used: 40}, 0, 60},
-		{"full", graph.Quota{Total: 100, Used: 100}, 0, 0},
-		{"over full", graph.Quota{Total: 100, Used: 130}, 0, 0},
+		{"what waits is taken off", graph.Quota{Total: 1 << 20, Used: 400_000, Remaining: 1<<20 - 400_000}, 100_000, 1<<20 - 500_000},
+		{"never negative", graph.Quota{Total: 1 << 20, Used: 400_000, Remaining: 1<<20 - 400_000}, 1 << 20, 4096},
+		{"remaining not told", graph.Quota{Total: 1 << 20, Used: 400_000}, 0, 1<<20 - 400_000},
+		{"full is nearly full", graph.Quota{Total: 1 << 20, Used: 1 << 20}, 0, 4096},
+		{"over full", graph.Quota{Total: 1 << 20, Used: 2 << 20}, 0, 4096},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := fstest.NewWorld(t, func(_ *fstest.World, o *fs.Options) {
