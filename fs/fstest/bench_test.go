@@ -26,7 +26,7 @@ func both(b *testing.B, run func(b *testing.B, sys fstest.Sys)) {
 	})
 }
 
-func must(b *testing.B, err error) {
+func must(b testing.TB, err error) {
 	b.Helper()
 	if err != nil {
 		b.Fatal(err)

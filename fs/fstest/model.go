@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/content"
 )
 
 // Compare makes count random calls on a folder of two file systems, one of them trusted, and fails
@@ -73,7 +74,7 @@ func (c *comparison) both(what string, call func(Sys) error) bool {
 
 func (c *comparison) step() {
 	p := c.path()
-	switch c.rnd.IntN(14) {
+	switch c.rnd.IntN(17) {
 	case 0, 1, 2:
 		c.openOne(p)
 	case 3, 4:
@@ -99,7 +100,59 @@ func (c *comparison) step() {
 		c.both(fmt.Sprintf("truncate %s %d", p, size), func(s Sys) error { return s.Truncate(p, size) })
 	case 13:
 		c.stat(p)
+	case 14:
+		c.copy()
+	case 15:
+		c.allocate()
+	case 16:
+		if i, p := c.handle(); p != nil {
+			c.onBoth(fmt.Sprintf("fsync of handle %d", i), p, func(f File) error { return f.Sync() })
+		}
 	}
+}
+
+// copy is copy_file_range(2) between two files, whole: either side may give less at a time.
+func (c *comparison) copy() {
+	i, from := c.handle()
+	if from == nil {
+		return
+	}
+	k, to := c.handle()
+	a, errA := from.model.Stat()
+	b, errB := to.model.Stat()
+	if errA != nil || errB != nil || a.Ino == b.Ino {
+		return // ranges that meet are the kernel's to refuse
+	}
+	off, at, n := c.rnd.Int64N(10_000), c.rnd.Int64N(10_000), 1+c.rnd.Int64N(9000)
+	all := func(to, from File) error {
+		for left := n; left > 0; {
+			done, err := to.CopyFrom(from, off+n-left, at+n-left, left)
+			if err != nil || done == 0 {
+				return err
+			}
+			left -= done
+		}
+		return nil
+	}
+	c.both(fmt.Sprintf("copy of %d from %d of handle %d to %d of handle %d", n, off, i, at, k), func(s Sys) error {
+		if s == c.sys {
+			return all(to.sys, from.sys)
+		}
+		return all(to.model, from.model)
+	})
+}
+
+// allocate is fallocate(2) in the ways that every disk knows.
+func (c *comparison) allocate() {
+	i, p := c.handle()
+	if p == nil {
+		return
+	}
+	how := []content.Allocation{0, content.KeepSize, content.PunchHole}[c.rnd.IntN(3)]
+	off, n := c.rnd.Int64N(12_000), 1+c.rnd.Int64N(9000)
+	c.onBoth(fmt.Sprintf("fallocate %d of %d at %d of handle %d", how, n, off, i), p, func(f File) error {
+		return f.Allocate(how, off, n)
+	})
 }
 
 func (c *comparison) openOne(p string) {
