@@ -273,19 +273,28 @@ func (r receiver) add(i graph.Item) (bool, error) {
 	if err := x.del(itemKey(rowInbox, r.drive, i.ID)); err != nil {
 		return false, err
 	}
-	_, err = x.addRemote(r.drive, p.Ino, newBase(nil, i, x.now))
+	if p.Listing == Unlisted { // nobody can have been told that the name is not there
+		_, err = x.addUntold(r.drive, p.Ino, newBase(nil, i, x.now))
+	} else {
+		_, err = x.addRemote(r.drive, p.Ino, newBase(nil, i, x.now))
+	}
 	return true, err
 }
 
-// addRemote makes the clean node of a base in a folder.
+// addRemote makes the clean node of a base in a folder, and tells the watchers of its name.
 func (x *tx) addRemote(d DriveNum, parent Ino, b *Base) (Node, error) {
+	n, err := x.addUntold(d, parent, b)
+	x.event(Event{Parent: parent, Name: b.Name})
+	return n, err
+}
+
+// addUntold makes the clean node of a base in a folder.
+func (x *tx) addUntold(d DriveNum, parent Ino, b *Base) (Node, error) {
 	ino, err := x.newIno()
 	if err != nil {
 		return Node{}, err
 	}
-	n, err := x.addNode(x.remoteNode(d, ino, parent, b))
-	x.event(Event{Parent: parent, Name: b.Name})
-	return n, err
+	return x.addNode(x.remoteNode(d, ino, parent, b))
 }
 
 // Waiting counts the items that are received and not applied.

@@ -521,6 +521,29 @@ func TestWatch(t *testing.T) {
 	w.equal("after cancel", len(events), 4)
 }
 
+// A first listing of many names need not be told name by name.
+func TestNamesInAFolderThatNobodyHasSeenAreNotTold(t *testing.T) {
+	s := cachetest.Open(t, cache.Options{})
+	d := cachetest.AddDrive(t, s, "d1")
+	var told []string
+	defer s.Tree().Watch(func(e cache.Event) { told = append(told, e.Name) })()
+	for _, c := range []struct {
+		name string
+		item graph.Item
+		want string
+	}{
+		{"the first listing", xItem, ""},
+		{"a name more, in a folder that is known", fItem, "f"},
+	} {
+		if err := s.Inbox(d.Num).List(d.Root, []graph.Item{c.item}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(told, " "); got != c.want {
+			t.Errorf("%s: told of %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestSentDeletionsAreForgottenAfterADay(t *testing.T) {
 	w := newWorld(t, cache.Options{}, xItem)
 	w.rm("/x")

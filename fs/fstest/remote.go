@@ -23,12 +23,18 @@ type Remote struct {
 
 	mu      sync.Mutex
 	items   map[graph.ItemID]*remoteItem // guarded by mu
+	places  map[place]*remoteItem        // guarded by mu: the same by where they are
 	last    int                          // guarded by mu: number of the item made last
 	offline bool                         // guarded by mu
 	hang    chan struct{}                // guarded by mu: not nil: reads wait until it is closed
 	reads   int                          // guarded by mu
 	bytes   int64                        // guarded by mu
 	lists   int                          // guarded by mu
+}
+
+type place struct {
+	parent graph.ItemID
+	name   string
 }
 
 type remoteItem struct {
@@ -43,7 +49,7 @@ var Date = time.Date(2024, 5, 17, 10, 30, 0, 0, time.UTC)
 const rootID graph.ItemID = "root"
 
 func newRemote() *Remote {
-	r := &Remote{items: map[graph.ItemID]*remoteItem{}}
+	r := &Remote{items: map[graph.ItemID]*remoteItem{}, places: map[place]*remoteItem{}}
 	r.items[rootID] = &remoteItem{item: graph.Item{ID: rootID, Type: graph.Folder, Root: true, Name: "root", ETag: "root,1", ModTime: Date}}
 	return r
 }
@@ -52,12 +58,7 @@ func (r *Remote) root() graph.Item { return r.items[rootID].item }
 
 // child finds an item by name. The caller has mu.
 func (r *Remote) child(parent graph.ItemID, name string) *remoteItem {
-	for _, it := range r.items {
-		if it.item.Parent == parent && it.item.Name == name {
-			return it
-		}
-	}
-	return nil
+	return r.places[place{parent, name}]
 }
 
 // Mkdir makes a folder and those above it, and returns its id.
@@ -87,7 +88,7 @@ func (r *Remote) add(item graph.Item) *remoteItem {
 	item.ID = graph.ItemID(fmt.Sprintf("item-%d", r.last))
 	item.ModTime = Date
 	it := &remoteItem{item: item}
-	r.items[item.ID] = it
+	r.items[item.ID], r.places[place{item.Parent, item.Name}] = it, it
 	it.touch()
 	return it
 }
