@@ -1,7 +1,6 @@
 package fstest
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -27,37 +26,6 @@ var folders = []Behaviour{
 		if got := e.names(t, "d"); !slices.Equal(got, []string{"b"}) {
 			t.Errorf("got %v after removals", got)
 		}
-	}},
-	{"listing while removing skips and repeats nothing", func(t *testing.T, e Env) {
-		const count = 1000
-		e.mkdir(t, "d")
-		for i := range count {
-			e.write(t, fmt.Sprintf("d/file-%04d", i), nil)
-		}
-		d, err := e.Sys.OpenDir(e.Dir + "/d")
-		works(t, "opendir", err)
-		defer d.Close()
-		seen := map[string]int{}
-		for {
-			some, err := d.Next()
-			works(t, "readdir", err)
-			if len(some) == 0 {
-				break
-			}
-			for _, name := range some {
-				seen[name]++
-				works(t, "unlink "+name, e.Sys.Unlink(e.Dir+"/d/"+name))
-			}
-		}
-		if len(seen) != count {
-			t.Errorf("saw %d names, want %d", len(seen), count)
-		}
-		for name, n := range seen {
-			if n != 1 {
-				t.Errorf("%s came %d times", name, n)
-			}
-		}
-		works(t, "rmdir", e.Sys.Rmdir(e.Dir+"/d"))
 	}},
 	{"a folder that is not empty is not removed", func(t *testing.T, e Env) {
 		e.mkdir(t, "d")
