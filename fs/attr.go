@@ -243,16 +243,18 @@ const unknown int64 = 1 << 50
 const leastFree int64 = 4096
 
 // StatFS tells how much room there is where a file or folder is: the quota last seen, less what
-// waits to be sent, and never nothing. It asks the service for nothing.
+// waits to be sent, counted at most a second ago, and never nothing. It asks the service for nothing.
 func (f *FS) StatFS(ctx context.Context, ino cache.Ino) (Space, error) {
 	if s := f.shelves[ino]; s != nil {
-		return f.shelfSpace(s), nil
+		all := f.shelfSpace(s)
+		all.Free = max(all.Free, leastFree)
+		return all, nil
 	}
 	_, d, err := f.get(f.inner(ino))
 	if err != nil {
 		return Space{}, err
 	}
-	s := d.space()
+	s := f.told(d)
 	s.Free = max(s.Free, leastFree)
 	return s, nil
 }

@@ -472,3 +472,24 @@ func TestFreeSpace(t *testing.T) {
 		})
 	}
 }
+
+// Finder asks for the free space ten times a second, and to count it is to look at all that waits.
+func TestFreeSpaceIsCountedOnceASecond(t *testing.T) {
+	now, counts := time.Unix(1000, 0), 0
+	w := fstest.NewWorld(t, func(_ *fstest.World, o *fs.Options) {
+		o.Now = func() time.Time { return now }
+		o.Drives[0].Space = func() (graph.Quota, int64) {
+			counts++
+			return graph.Quota{Total: 1 << 30, Remaining: 1 << 29}, 0
+		}
+	})
+	for _, c := range []struct {
+		later time.Duration
+		want  int
+	}{{0, 1}, {900 * time.Millisecond, 1}, {100 * time.Millisecond, 2}, {-time.Hour, 3}} {
+		now = now.Add(c.later)
+		if s, err := w.FS.StatFS(ctx, fs.Root); err != nil || s.Free != 1<<29 || counts != c.want {
+			t.Errorf("%v later: %d free, %v, counted %d times, want %d", c.later, s.Free, err, counts, c.want)
+		}
+	}
+}

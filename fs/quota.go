@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// roomTrust is how long what is left of a drive is believed without asking again.
+// roomTrust is how long what is left of a drive is believed without counting again: that looks at all
+// that waits to be sent.
 const roomTrust = time.Second
 
 // room keeps what is left of a drive. Bytes that are written are taken off what was counted last,
@@ -14,6 +15,25 @@ const roomTrust = time.Second
 type room struct {
 	left  atomic.Int64
 	until atomic.Int64 // when the count grows old, in Unix nanoseconds; 0 if it was never made
+
+	told atomic.Pointer[told] // what statfs said last; nil if it was never asked
+}
+
+type told struct {
+	space Space
+	at    time.Time
+}
+
+// told is what statfs says of a drive: what was counted, at most roomTrust ago. Finder asks ten times a
+// second.
+func (f *FS) told(d *Drive) Space {
+	now := f.now()
+	t := d.room.told.Load()
+	if t == nil || now.Sub(t.at) >= roomTrust || now.Before(t.at) {
+		t = &told{d.space(), now}
+		d.room.told.Store(t)
+	}
+	return t.space
 }
 
 // room takes what a file that becomes size bytes long needs more than it has. EDQUOT if the drive

@@ -104,7 +104,7 @@ func (f *FS) shelfSpace(s *shelf) (all Space) {
 		if e.shelf != nil {
 			below = f.shelfSpace(e.shelf)
 		} else {
-			below = e.drive.space()
+			below = f.told(e.drive)
 		}
 		all.Total += below.Total
 		all.Free += below.Free
