@@ -59,6 +59,8 @@ type Store struct {
 	upkeep  upkeep
 	unsent  unsent
 
+	following following
+
 	// drives is what the rows of the drives say; replaced whole, under mu.
 	drives atomic.Pointer[map[DriveNum]DriveInfo]
 

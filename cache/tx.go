@@ -127,7 +127,10 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, e
 	if err := x.finish(); err != nil {
 		return nil, err
 	}
+	bodies := x.follows()
+	s.following.begin(bodies)
 	if err := x.t.Commit(); err != nil {
+		s.following.end(bodies)
 		return nil, fmt.Errorf("commit to the store: %w", err)
 	}
 	s.settleDrives(x.drives)
@@ -211,6 +214,7 @@ func (s *Store) follow(x *tx) error {
 			s.log.Error("a body could not be marked as sent", "ino", a.ino, "err", err)
 		}
 	}
+	s.following.end(x.follows())
 	for _, j := range x.jobs {
 		if err := s.run(j); err != nil {
 			errs = append(errs, err)

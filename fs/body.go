@@ -175,6 +175,7 @@ func (f *FS) openHeld(b *body, n cache.Node) error {
 		if !errors.Is(err, content.ErrLocal) && !errors.Is(err, cache.ErrNotExist) {
 			return err
 		}
+		f.tree.Followed(b.ino)
 		var getErr error
 		if n, getErr = f.tree.Get(b.ino); getErr != nil {
 			return stale(getErr)

@@ -172,6 +172,47 @@ func TestAWriterBreaksTheSealOfAStepUnderWay(t *testing.T) {
 	}
 }
 
+// A commit says that a file is sent, and its body hears of it a moment later. Who opens it in between waits.
+func TestAFileIsOpenedBetweenACommitAndItsBody(t *testing.T) {
+	w := world(t, nil)
+	h := create(t, w, "f", "one")
+	ino := h.Ino()
+	send(t, w, ino, nil).Release()
+	write(t, h, "two", 0)
+	h.Release()
+	opened := make(chan error)
+	open := sync.OnceFunc(func() {
+		go func() {
+			h, err := w.FS.Open(ctx, ino, syscall.O_RDONLY)
+			if err == nil {
+				h.Release()
+			}
+			opened <- err
+		}()
+		select {
+		case err := <-opened:
+			t.Errorf("opened before the body followed: %v", err)
+			go func() { opened <- nil }()
+		case <-time.After(50 * time.Millisecond): // it waits, as it must
+		}
+	})
+	defer w.Store.Tree().Watch(func(cache.Event) { open() })()
+	q := graph.NewQuickXor()
+	q.Write([]byte("two"))
+	in := w.Store.Inbox(w.Drive.Num)
+	c, err := in.Case(graph.Item{ID: node(t, w, ino).Base.Item, Parent: "root", Name: "f", Type: graph.File, Size: 3,
+		ETag: "e", CTag: "c", Hash: graph.HashOf(q), ModTime: fstest.Date}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Apply(c, cache.Ruling{Verb: cache.Agree, Bytes: cache.SameBytes}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-opened; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTruncationBreaksTheSealToo(t *testing.T) {
 	w := world(t, nil)
 	h := create(t, w, "f", "one")
