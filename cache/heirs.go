@@ -97,7 +97,7 @@ func (x *tx) legacy(n *Node, id graph.ItemID) (*legacy, error) {
 		}
 		l = legacy{base: g.Base, left: g.left, gone: true}
 		switch from, err := x.node(g.Ino); {
-		case err == nil && placed(&from):
+		case err == nil && placed(&from) && from.Base != nil && from.Base.Item == id:
 			l.from = &from // under a local-only name
 		case err != nil && !errors.Is(err, ErrNotExist):
 			return nil, err

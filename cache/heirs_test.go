@@ -164,4 +164,9 @@ func TestHeirWhileItIsMade(t *testing.T) {
 	w.ok(err)
 	w.equal("heir", w.item("/x"), "x")
 	w.equal("to be deleted again", w.gone(), "n")
+	// Who comes to the place that it was made at has what was made there, and takes nothing else from it.
+	w.create("/new", "another")
+	w.equal("heir", w.item("/x"), "x")
+	w.equal("heir of what was made", w.item("/new"), "n")
+	w.equal("to be deleted", w.gone(), "")
 }
