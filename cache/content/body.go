@@ -86,12 +86,12 @@ func (b *body) write(sync bool) error {
 		for _, s := range b.have {
 			c.Ranges = append(c.Ranges, [2]int64{s.off, s.end})
 		}
-		if b.complete() {
+		if len(b.have) > 0 {
 			st, err := b.data.Stat()
 			if err != nil {
 				return err
 			}
-			c.Stamp = st.ModTime().UnixNano()
+			c.Stamp, c.Changed, c.Inode = stampOf(st)
 		}
 		if !sync && len(b.have) > 0 {
 			c.Boot = b.store.boot

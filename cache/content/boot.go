@@ -20,13 +20,14 @@ func (s *Store) believes(boot string) bool {
 	return boot == "" || boot == s.boot && boot != unknownBoot
 }
 
-// compare makes sure of a clean body whose claims are not believed. It returns false if the bytes
-// are wrong.
-func (b *body) compare() (bool, error) {
+// compare makes sure of a clean body whose claims are not believed: touched says that it was changed
+// behind our back. It returns false if the bytes are, or then may be, wrong. Of a body that is not
+// whole it forgets the claims: a kill leaves bytes that are newer than them.
+func (b *body) compare(touched bool) (bool, error) {
 	b.behind = true
-	if !b.complete() || b.version.Hash == "" {
+	if whole := b.complete(); !whole || b.version.Hash == "" {
 		b.have = nil
-		return true, nil
+		return !(whole && touched), nil
 	}
 	sum := graph.NewQuickXor()
 	if _, err := io.Copy(sum, io.NewSectionReader(b.data, 0, b.size.Load())); err != nil {

@@ -161,7 +161,16 @@ func TestACleanBodyThatWasTamperedWithIsNeitherServedNorDropped(t *testing.T) {
 	}{
 		{"other bytes", func(path string) error { return os.WriteFile(path, make([]byte, 5000), 0o600) }},
 		{"cut short", func(path string) error { return os.Truncate(path, 100) }},
-		{"another time", func(path string) error { return os.Chtimes(path, time.Time{}, noon) }},
+		{"other bytes, and the old time", func(path string) error { return alter(path, 17) }},
+		{"another file, with the old time", func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[17] ^= 1
+			st, err := os.Stat(path)
+			return errors.Join(err, os.Remove(path), os.WriteFile(path, b, 0o600), os.Chtimes(path, time.Time{}, st.ModTime()))
+		}},
 		{"no sidecar", func(path string) error { return os.Remove(path + ".json") }},
 		{"half a sidecar", func(path string) error { return os.Truncate(path+".json", 10) }},
 	}
@@ -184,6 +193,59 @@ func TestACleanBodyThatWasTamperedWithIsNeitherServedNorDropped(t *testing.T) {
 				t.Fatal("wrong bytes afterwards")
 			}
 		})
+	}
+}
+
+// alter changes a byte and sets the time back.
+func alter(path string, off int64) error {
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	p := make([]byte, 1)
+	_, err = f.ReadAt(p, off)
+	p[0] ^= 1
+	_, werr := f.WriteAt(p, off)
+	return errors.Join(err, werr, f.Close(), os.Chtimes(path, time.Time{}, st.ModTime()))
+}
+
+func TestACleanBodyThatWasTouchedAloneIsComparedAndServed(t *testing.T) {
+	r := &remote{bytes: random(5000)}
+	dir := t.TempDir()
+	s, err := content.Open(dir, content.Options{})
+	ok(t, err)
+	ok(t, version(t, s, 1, r).Hydrate(t.Context(), r.source, 0, 5000))
+	ok(t, s.Close())
+	ok(t, os.Chtimes(filepath.Join(dir, "01", "1"), time.Time{}, noon))
+	if !version(t, open(t, dir), 1, r).Complete() {
+		t.Fatal("it is not served")
+	}
+	kept(t, dir, 0)
+}
+
+func TestAPartThatWasAlteredIsNotServed(t *testing.T) {
+	r := &remote{bytes: random(3 << 20)}
+	dir := t.TempDir()
+	s, err := content.Open(dir, content.Options{})
+	ok(t, err)
+	f := version(t, s, 1, r)
+	ok(t, f.Hydrate(t.Context(), r.source, 0, 1))
+	if f.Complete() {
+		t.Fatal("it is here whole")
+	}
+	ok(t, s.Close())
+	ok(t, alter(filepath.Join(dir, "01", "1"), 17))
+	f = version(t, open(t, dir), 1, r)
+	if _, err := f.ReadAt(make([]byte, 100), 0); !errors.Is(err, content.ErrMissing) {
+		t.Fatalf("it is served: %v", err)
+	}
+	ok(t, f.Hydrate(t.Context(), r.source, 0, f.Size()))
+	if !bytes.Equal(content1(t, f), r.bytes) {
+		t.Fatal("wrong bytes afterwards")
 	}
 }
 

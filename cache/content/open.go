@@ -207,10 +207,9 @@ func (s *Store) load(ino uint64) (*body, error) {
 		return b, nil
 	}
 	b.sealed, b.version, b.have = true, c.version(), c.ranges()
-	whole := b.complete() && st.Size() > 0
-	good := st.Size() == b.version.Size && (!whole || c.Stamp == st.ModTime().UnixNano())
-	if good && !s.believes(c.Boot) {
-		if good, err = b.compare(); err != nil {
+	good := st.Size() == b.version.Size
+	if touched := !c.untouched(st); good && len(b.have) > 0 && (touched || !s.believes(c.Boot)) {
+		if good, err = b.compare(touched); err != nil {
 			return nil, errors.Join(err, data.Close())
 		}
 	}

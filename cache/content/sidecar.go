@@ -24,11 +24,13 @@ type sidecar struct {
 	Seq uint64 `json:"seq,omitempty"`
 	Tag *Tag   `json:"tag,omitempty"`
 
-	// Of a clean body: the version, the spans [from, to) that are here and, if those are all, the
-	// modification time that the data had then, in Unix nanoseconds.
+	// Of a clean body: the version, the spans [from, to) that are here and what the data looked like
+	// then: its modification and change times, in Unix nanoseconds, and its inode.
 	Version *version   `json:"version,omitempty"`
 	Ranges  [][2]int64 `json:"ranges,omitempty"`
 	Stamp   int64      `json:"stamp,omitempty"`
+	Changed int64      `json:"changed,omitempty"`
+	Inode   uint64     `json:"inode,omitempty"`
 	// Boot is the boot of the machine in which the claims were made, empty if they were synced.
 	Boot string `json:"boot,omitempty"`
 }

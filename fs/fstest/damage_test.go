@@ -2,11 +2,13 @@ package fstest_test
 
 import (
 	"bytes"
+	"errors"
 	iofs "io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/duskfs/duskfs/fs"
 	"github.com/duskfs/duskfs/fs/fstest"
@@ -30,6 +32,18 @@ func TestDamagedBytesAreNeverServed(t *testing.T) {
 			defer f.Close()
 			_, err = f.WriteAt(make([]byte, 64), 5000)
 			return err
+		}},
+		{"flipped, with the old time", func(p string) error {
+			st, err := os.Stat(p)
+			if err != nil {
+				return err
+			}
+			f, err := os.OpenFile(p, os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte{0}, 5000)
+			return errors.Join(err, f.Close(), os.Chtimes(p, time.Time{}, st.ModTime()))
 		}},
 		{"gone", os.Remove},
 	} {
