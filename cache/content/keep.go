@@ -24,6 +24,7 @@ type Info struct {
 	Hydrated int64     // bytes that are here
 	Version  graph.Version
 	Tag      Tag
+	File     string // where the data is
 }
 
 // Info describes a body without opening it. fs.ErrNotExist if there is none.
@@ -50,13 +51,13 @@ func (s *Store) Info(ino uint64) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return c.info(st), nil
+	return c.info(path, st), nil
 }
 
 func (b *body) info() Info {
 	i := Info{
 		Ino: b.ino, Local: b.local, Complete: b.complete(), Size: b.size.Load(), ModTime: b.dataTime(),
-		Hydrated: b.have.total(), Version: b.version, Tag: b.tag,
+		Hydrated: b.have.total(), Version: b.version, Tag: b.tag, File: b.path,
 	}
 	if b.local {
 		i.Hydrated, i.Version = i.Size, graph.Version{}
@@ -64,8 +65,8 @@ func (b *body) info() Info {
 	return i
 }
 
-func (c sidecar) info(st fs.FileInfo) Info {
-	i := Info{Ino: c.Ino, Local: c.Local, Size: st.Size(), ModTime: st.ModTime(), Version: c.version()}
+func (c sidecar) info(path string, st fs.FileInfo) Info {
+	i := Info{Ino: c.Ino, Local: c.Local, Size: st.Size(), ModTime: st.ModTime(), Version: c.version(), File: path}
 	if c.Local {
 		i.Complete, i.Hydrated = true, i.Size
 		if c.Tag != nil {
@@ -185,7 +186,7 @@ func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
 			return err
 		}
 		c.Ino = ino
-		return fn(c.info(st))
+		return fn(c.info(path, st))
 	})
 	return errors.Join(append([]error{err}, damaged...)...)
 }
