@@ -47,20 +47,24 @@ func (s *Store) localise(k keep) error {
 }
 
 // tag describes a node for the sidecar of its body.
-func (s *Store) tag(ino Ino) (content.Tag, error) {
-	var t content.Tag
-	err := s.view(func(x *tx) error {
-		n, err := x.node(ino)
-		if err != nil {
-			return err
-		}
-		t.Drive = x.drive(n.Drive).Drive.ID
-		if n.Base != nil {
-			t.Item, t.ETag = n.Base.Item, n.Base.ETag
-		}
-		t.Path, err = x.path(ino)
+func (s *Store) tag(ino Ino) (t content.Tag, err error) {
+	err = s.view(func(x *tx) error {
+		t, err = x.tag(ino)
 		return err
 	})
+	return t, err
+}
+
+func (x *tx) tag(ino Ino) (content.Tag, error) {
+	n, err := x.node(ino)
+	if err != nil {
+		return content.Tag{}, err
+	}
+	t := content.Tag{Drive: x.drive(n.Drive).Drive.ID}
+	if n.Base != nil {
+		t.Item, t.ETag = n.Base.Item, n.Base.ETag
+	}
+	t.Path, err = x.path(ino)
 	return t, err
 }
 
@@ -118,4 +122,63 @@ func sealedHash(f *content.File, seq Seq) (graph.Hash, int64, error) {
 		return "", 0, fmt.Errorf("read local work: %w", err)
 	}
 	return graph.HashOf(h), n, nil
+}
+
+// retagMax is how many unsent files are looked at for a folder that moved: their sidecars are a help
+// for whoever has lost the rows, and not worth any time.
+const retagMax = 2000
+
+// retag tells the sidecars of unsent files that they, or folders above them, have moved.
+func (s *Store) retag(moved []Ino) error {
+	s.retagging.Lock() // two at once would not know whose word is the later one
+	defer s.retagging.Unlock()
+	tags := map[Ino]content.Tag{}
+	err := s.view(func(x *tx) error {
+		var folders []Node
+		var files []Ino
+		for _, ino := range moved {
+			n, err := x.node(ino)
+			switch {
+			case errors.Is(err, ErrNotExist):
+			case err != nil:
+				return err
+			case n.Dir:
+				folders = append(folders, n)
+			default:
+				files = append(files, ino)
+			}
+		}
+		for _, f := range folders {
+			keys, err := x.keys(drivePrefix(rowDirty, f.Drive), nil, retagMax)
+			if err != nil {
+				return err
+			}
+			for _, k := range keys {
+				ino := inoOfKey(k)
+				n, err := x.node(ino)
+				if err != nil {
+					return err
+				}
+				if in, err := x.inside(ino, f.Ino); err != nil {
+					return err
+				} else if in && n.Written {
+					files = append(files, ino)
+				}
+			}
+		}
+		for _, ino := range files {
+			t, err := x.tag(ino)
+			if err != nil && !errors.Is(err, ErrNotExist) {
+				return err
+			} else if err == nil {
+				tags[ino] = t
+			}
+		}
+		return nil
+	})
+	errs := []error{err}
+	for ino, t := range tags {
+		errs = append(errs, s.content.Retag(uint64(ino), t))
+	}
+	return errors.Join(errs...)
 }

@@ -90,6 +90,9 @@ func (s *Store) mendBodies() error {
 	for _, i := range locals {
 		n, err := s.Tree().Get(Ino(i.Ino))
 		switch {
+		case i.Damaged:
+			// Whose it is nobody knows: a node that wants its bytes finds none, and they are kept.
+			err = errors.Join(s.content.Aside(i.Ino), s.recovered(i))
 		case errors.Is(err, ErrNotExist):
 			err = s.recovered(i)
 		case err != nil:
@@ -155,7 +158,7 @@ func (s *Store) recovered(i content.Info) error {
 	return s.update(shrinks, func(x *tx) error {
 		x.report = append(x.report, reportDraft{
 			drive: drive, kind: kindRecovered, ino: Ino(i.Ino), path: i.Tag.Path,
-			text: fmt.Sprintf("Local work was found that belongs to no file. It is kept as %d in %s.", i.Ino, s.dir),
+			text: fmt.Sprintf("Bytes were found that belong to no file. They are kept as %d in %s; `duskfs export-pending FOLDER` copies them out.", i.Ino, s.dir),
 		})
 		return nil
 	})

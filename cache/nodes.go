@@ -242,6 +242,9 @@ func (x *tx) change(old *Node, n Node) (Node, error) {
 	}
 	kept := n
 	x.nodes[n.Ino] = &kept
+	if old != nil && placed(&n) && (n.Dir || n.Written) && (old.Parent != n.Parent || old.Name != n.Name || !n.Dir && itemOf(old) != itemOf(&n)) {
+		x.retag = append(x.retag, n.Ino)
+	}
 	if old != nil && n.Dir && !n.Removed && old.LocalOnly == n.LocalOnly && itemOf(old) != itemOf(&n) {
 		x.rebased = append(x.rebased, n.Ino)
 	}

@@ -38,6 +38,8 @@ const (
 	metaDrive  = "drive/"
 	metaFeed   = "feed/"
 	metaCount  = "count/"
+	// metaCommits counts the changes of the store.
+	metaCommits = "commits"
 )
 
 // schemaVersion is raised whenever an older program could misread what a newer one wrote.

@@ -38,7 +38,10 @@ type Options struct {
 	CaseBlind bool
 	// Free says how many bytes of the disk under dir are free for this user; default asks the system.
 	// It is asked before every change of rows that needs space, with the store's lock held.
-	Free      func(dir string) (int64, error)
+	Free func(dir string) (int64, error)
+	// Probe looks at the rows of a store before they are opened, as the function Probe does, in a
+	// process of its own, since some damage kills whoever reads it. Default: in this one.
+	Probe     func(dir string) error
 	Conflicts Policy // for files that both sides changed
 	// Lean holds less in memory, at the cost of more and smaller files: for a process that does one job.
 	Lean   bool
@@ -53,6 +56,7 @@ type Store struct {
 	db      *badger.DB
 	content *content.Store
 	lock    *lockFile
+	headAt  *os.File                        // where the head is
 	free    func(dir string) (int64, error) // bytes free on the disk
 	events  *events
 	dropped inoSet // bodies that are removed by now, whose rows can go
@@ -71,6 +75,9 @@ type Store struct {
 	inos, seqs lease
 	held       map[Ino]int // handles by node
 	xattrs     presence    // whether there is any extended attribute
+	head       head        // its made is the number of changes of the rows so far
+
+	retagging sync.Mutex // held while sidecars are told of a move; comes before a body's own lock
 }
 
 var errClosed = errors.New("the store is closed")
@@ -130,23 +137,28 @@ func (o Options) complete() (Options, error) {
 
 func (s *Store) open() error {
 	// A full disk would kill the process inside of badger.
-	if err := s.spare(0); err != nil {
+	if err := s.roomToOpen(); err != nil {
 		return err
 	}
-	clean := filepath.Join(s.dir, "clean")
-	_, err := os.Lstat(clean)
-	wasClean := err == nil
-	rows := filepath.Join(s.dir, "rows")
-	if err := os.MkdirAll(rows, 0o700); err != nil {
+	wasClean := s.closedWell()
+	err := s.sound(wasClean)
+	if err == nil {
+		err = s.openBoth()
+	}
+	if errors.Is(err, ErrDamaged) {
+		if cerr := s.closeBoth(); cerr != nil {
+			s.log.Warn("closing what is damaged", "err", cerr)
+		}
+		s.db, s.content, s.headAt = nil, nil, nil
+		if err := s.setAside(err); err != nil {
+			return err
+		}
+		err = s.openBoth()
+	}
+	if err != nil {
 		return err
 	}
-	if s.content, err = content.Open(filepath.Join(s.dir, "bodies"), content.Options{FreeFloor: freeFloor}); err != nil {
-		return err
-	}
-	if s.db, err = openRows(rows, s.o.Lean && fitsLean(rows)); err != nil {
-		return err
-	}
-	if err := os.Remove(clean); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(s.dir, cleanFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	fresh, folded, err := s.load()
@@ -164,11 +176,42 @@ func (s *Store) open() error {
 	return s.mend(!wasClean)
 }
 
-// openRows opens the rows of a store.
+// openBoth opens rows and bodies, making them if needed.
+func (s *Store) openBoth() (err error) {
+	rows := filepath.Join(s.dir, rowsDir)
+	if err := os.MkdirAll(rows, 0o700); err != nil {
+		return err
+	}
+	if s.content, err = content.Open(filepath.Join(s.dir, bodiesDir), content.Options{FreeFloor: freeFloor}); err != nil {
+		return err
+	}
+	if s.db, err = openRows(rows, s.o.Lean && fitsLean(rows)); err != nil {
+		return err
+	}
+	s.headAt, err = os.OpenFile(filepath.Join(s.dir, headFile), os.O_RDWR|os.O_CREATE, 0o600)
+	return err
+}
+
+// closeBoth closes what openBoth has opened, as far as it got.
+func (s *Store) closeBoth() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.content != nil {
+		errs = append(errs, s.content.Close())
+	}
+	if s.headAt != nil {
+		errs = append(errs, s.headAt.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openRows opens the rows of a store. ErrDamaged if badger finds them so.
 func openRows(dir string, lean bool) (*badger.DB, error) {
 	o := rowOptions(dir)
 	if lean {
-		o = o.WithMemTableSize(leanTable)
+		o = o.WithMemTableSize(leanTable).WithValueThreshold(leanTable / 8)
 	}
 	return openBadger(dir, o)
 }
@@ -198,7 +241,7 @@ func rowOptions(dir string) badger.Options {
 		WithNumMemtables(2).
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0).
-		WithValueThreshold(1 << 10).
+		WithValueThreshold(1 << 20). // what is longer goes where badger does not notice damage
 		WithCompression(options.None).
 		WithNumCompactors(0).
 		WithNumLevelZeroTables(2).
@@ -208,18 +251,18 @@ func rowOptions(dir string) badger.Options {
 		WithDetectConflicts(false)
 }
 
-// openBadger opens badger, which panics over some damages.
+// openBadger opens badger, which panics over some damages. ErrDamaged if it finds one.
 func openBadger(dir string, o badger.Options) (db *badger.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			db, err = nil, fmt.Errorf("the rows in %s cannot be read, they are damaged: %v", dir, p)
+			db, err = nil, fmt.Errorf("open the rows in %s: %w: %v", dir, ErrDamaged, p)
 		}
 	}()
 	if err := dropEmpty(dir); err != nil {
 		return nil, fmt.Errorf("open the rows in %s: %w", dir, err)
 	}
 	if db, err = badger.Open(o); err != nil {
-		return nil, fmt.Errorf("open the rows in %s: %w", dir, err)
+		return nil, fmt.Errorf("open the rows in %s: %w", dir, damaged(err))
 	}
 	return db, nil
 }
@@ -248,6 +291,7 @@ func dropEmpty(dir string) error {
 // load reads versions, counters and drives, or writes them into a fresh store. folded is the rule by
 // which the keys of names were made.
 func (s *Store) load() (fresh bool, folded uint64, err error) {
+	s.head = head{boot: bootNumber()}
 	drives := map[DriveNum]DriveInfo{}
 	err = s.view(func(x *tx) error {
 		v, err := x.value(metaKey(metaSchema))
@@ -266,6 +310,11 @@ func (s *Store) load() (fresh bool, folded uint64, err error) {
 		if folded = number(v); folded > name.FoldVersion {
 			return fmt.Errorf("%w: its names are folded by rule %d, this program knows %d", ErrReplaced, folded, name.FoldVersion)
 		}
+		if v, err = x.value(metaKey(metaCommits)); err != nil {
+			return err
+		}
+		s.head.made = number(v)
+		s.head.synced = min(readHead(s.dir).synced, s.head.made)
 		for _, l := range []*lease{&s.inos, &s.seqs} {
 			if v, err = x.value(metaKey(l.name)); err != nil {
 				return err
@@ -341,23 +390,44 @@ func (s *Store) shut() error {
 	s.mu.Lock()
 	s.closed = true
 	s.mu.Unlock()
-	var errs []error
-	opened := s.db != nil
+	opened := s.db != nil && s.headAt != nil
 	if opened {
-		errs = append(errs, s.db.Close())
+		if err := s.roomToClose(); err != nil {
+			// Badger would die of it; as it is, it is as after a kill, which loses nothing.
+			return errors.Join(err, s.Sync(), s.content.Close(), s.headAt.Close(), s.lock.release())
+		}
 	}
-	if s.content != nil {
-		errs = append(errs, s.content.Close())
+	var errs []error
+	if opened {
+		errs = append(errs, s.syncHead())
 	}
-	err := errors.Join(errs...)
+	err := errors.Join(append(errs, s.closeBoth())...)
 	if opened && err == nil {
-		err = os.WriteFile(filepath.Join(s.dir, "clean"), nil, 0o600)
+		var prints []byte
+		if prints, err = fingerprint(filepath.Join(s.dir, rowsDir)); err == nil {
+			err = os.WriteFile(filepath.Join(s.dir, cleanFile), prints, 0o600)
+		}
 	}
 	return errors.Join(err, s.lock.release())
 }
 
 // Sync makes every change so far survive a power cut.
 func (s *Store) Sync() error { return s.db.Sync() }
+
+// syncHead is Sync that also records how many changes there are.
+func (s *Store) syncHead() error {
+	s.mu.Lock()
+	made := s.head.made
+	s.mu.Unlock()
+	if err := s.db.Sync(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.head.synced = max(s.head.synced, made)
+	err := s.head.write(s.headAt)
+	s.mu.Unlock()
+	return errors.Join(err, s.headAt.Sync())
+}
 
 // Content is where the bodies are.
 func (s *Store) Content() *content.Store { return s.content }

@@ -8,15 +8,11 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"golang.org/x/sys/unix"
 
 	"github.com/duskfs/duskfs/graph"
 )
 
 const (
-	// freeFloor is how much of the disk must stay free: badger writes through a memory map and
-	// dies of a full disk, so it is asked before every commit.
-	freeFloor = 64 << 20
 	// partRows bounds the rows that one transaction touches: a small memtable takes no more.
 	partRows = 250
 	// pastTags is how many eTags a base keeps beside its own.
@@ -30,7 +26,7 @@ type growth bool
 
 const (
 	grows   growth = true
-	shrinks growth = false // may pass on a full disk, since it is how space is freed
+	shrinks growth = false // may pass on a nearly full disk, since it is how space is freed
 )
 
 // tx is one badger transaction and what follows from it. A writing one lives under Store.mu. All
@@ -51,6 +47,8 @@ type tx struct {
 	dirtied bool
 	// rebased are folders whose item changed: their children's places must be compared anew.
 	rebased []Ino
+	changes int   // rows written
+	retag   []Ino // files and folders whose place, name or item changed, for the sidecars
 	erased  []Ino // nodes that are gone, whose extended attributes go too
 	// whole are the bodies that were complete when the caller asked content.
 	whole map[Ino]bool
@@ -113,10 +111,8 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, e
 	if s.closed {
 		return nil, errClosed
 	}
-	if g == grows {
-		if err := s.spare(0); err != nil {
-			return nil, err
-		}
+	if err := s.roomFor(g); err != nil {
+		return nil, err
 	}
 	x := &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
 		nodes: map[Ino]*Node{}, gen: s.unsent.now()}
@@ -127,11 +123,22 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, e
 	if err := x.finish(); err != nil {
 		return nil, err
 	}
+	if x.changes > 0 {
+		if err := x.set(metaKey(metaCommits), binary.BigEndian.AppendUint64(nil, s.head.made+1)); err != nil {
+			return nil, err
+		}
+	}
 	bodies := x.follows()
 	s.following.begin(bodies)
 	if err := x.t.Commit(); err != nil {
 		s.following.end(bodies)
 		return nil, fmt.Errorf("commit to the store: %w", err)
+	}
+	if x.changes > 0 {
+		s.head.made++
+		if err := s.head.write(s.headAt); err != nil {
+			s.log.Warn("the number of changes could not be recorded", "err", err)
+		}
 	}
 	s.settleDrives(x.drives)
 	if x.dirtied {
@@ -215,33 +222,17 @@ func (s *Store) follow(x *tx) error {
 		}
 	}
 	s.following.end(x.follows())
+	if len(x.retag) > 0 {
+		if err := s.retag(x.retag); err != nil {
+			s.log.Warn("sidecars of unsent work could not be told its new name", "err", err)
+		}
+	}
 	for _, j := range x.jobs {
 		if err := s.run(j); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// spare fails with ErrNoSpace if the disk has less than the floor and extra bytes left.
-func (s *Store) spare(extra int64) error {
-	free, err := s.free(s.dir)
-	if err != nil {
-		return fmt.Errorf("ask for the free space of %s: %w", s.dir, err)
-	}
-	if free < freeFloor+extra {
-		return ErrNoSpace
-	}
-	return nil
-}
-
-// freeBytes says how much of the disk under dir is free for this user.
-func freeBytes(dir string) (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // --- raw rows
@@ -277,8 +268,15 @@ func (x *tx) has(key []byte) (bool, error) {
 	return err == nil, err
 }
 
-func (x *tx) set(key, value []byte) error { return x.t.Set(key, value) }
-func (x *tx) del(key []byte) error        { return x.t.Delete(key) }
+func (x *tx) set(key, value []byte) error {
+	x.changes++
+	return x.t.Set(key, value)
+}
+
+func (x *tx) del(key []byte) error {
+	x.changes++
+	return x.t.Delete(key)
+}
 
 // each calls fn for the rows with a prefix, from a key on (nil: from the first), until fn returns
 // false. A writing transaction can have one iterator at a time: fn must not call each there, nor

@@ -53,12 +53,15 @@ func (u *upkeep) run() {
 	}
 	u.armed.Unlock()
 	if wrote {
-		if err := u.store.db.Sync(); err != nil {
+		if err := u.store.syncHead(); err != nil {
 			u.store.log.Error("the store could not be synced", "err", err)
 		}
 		return
 	}
 	u.flatten()
+	if err := u.store.makeBallast(); err != nil {
+		u.store.log.Debug("no space was put by for a full disk", "err", err)
+	}
 }
 
 // flatten compacts young tables, if the disk has room for a second store meanwhile.

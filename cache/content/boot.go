@@ -15,6 +15,14 @@ import (
 // unknownBoot stands where the machine does not tell boots apart.
 const unknownBoot = "unknown"
 
+// Boot names this boot of the machine, empty where the machine does not tell boots apart.
+func Boot() string {
+	if id := bootID(); id != unknownBoot {
+		return id
+	}
+	return ""
+}
+
 // believes reports whether the bytes behind a claim made in a boot are surely on the disk.
 func (s *Store) believes(boot string) bool {
 	return boot == "" || boot == s.boot && boot != unknownBoot

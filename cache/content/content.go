@@ -84,6 +84,14 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// Look opens a folder of bodies, which somebody else may have open, to list what is in it.
+func Look(dir string) (*Store, error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	return &Store{dir: dir, boot: bootID(), space: &space{dir: dir}, bodies: map[uint64]*body{}, used: map[*body]struct{}{}}, nil
+}
+
 // Close cancels the fetches under way, waits for them and closes the files that are open. Files
 // that are still in use fail from then on.
 func (s *Store) Close() error {

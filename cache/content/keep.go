@@ -25,6 +25,8 @@ type Info struct {
 	Version  graph.Version
 	Tag      Tag
 	File     string // where the data is
+	// Damaged: the sidecar cannot be read, and nothing but ino, size and time is known.
+	Damaged bool
 }
 
 // Info describes a body without opening it. fs.ErrNotExist if there is none.
@@ -157,11 +159,10 @@ func (s *Store) drop(b *body) error {
 	return nil
 }
 
-// Locals yields the bodies of local work, for recovery, in no order. A sidecar that cannot be read
-// is an error, which Locals returns after all others were yielded.
+// Locals yields the bodies of local work, and those that may be since their sidecar is damaged, for
+// recovery, in no order.
 func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
-	var damaged []error
-	err := s.each(ctx, func(path string, d fs.DirEntry) error {
+	return s.each(ctx, func(path string, d fs.DirEntry) error {
 		if !strings.HasSuffix(path, sidecarSuffix) {
 			return nil
 		}
@@ -171,11 +172,8 @@ func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
 			return nil
 		}
 		c, err := readSidecar(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && !c.Local {
-			return nil
-		}
-		if err != nil {
-			damaged = append(damaged, err)
+		damaged := err != nil
+		if errors.Is(err, fs.ErrNotExist) || !damaged && !c.Local {
 			return nil
 		}
 		st, err := os.Stat(path)
@@ -185,10 +183,26 @@ func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
 		if err != nil {
 			return err
 		}
+		if damaged {
+			return fn(Info{Ino: ino, Size: st.Size(), ModTime: st.ModTime(), File: path, Damaged: true})
+		}
 		c.Ino = ino
 		return fn(c.info(path, st))
 	})
-	return errors.Join(append([]error{err}, damaged...)...)
+}
+
+// Aside moves a body whose sidecar is damaged out of the way, to where Recovered finds it.
+func (s *Store) Aside(ino uint64) error {
+	turn := s.turn(ino)
+	turn.Lock()
+	defer turn.Unlock()
+	if _, err := readSidecar(s.path(ino)); err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := s.aside(ino, "its sidecar is damaged"); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // Used returns the bytes that the bodies take on disk.

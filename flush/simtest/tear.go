@@ -2,7 +2,9 @@ package simtest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -42,7 +44,19 @@ func Tear(synced, late, to string, rnd *rand.Rand) error {
 			return err
 		}
 	}
-	return nil
+	return reboot(filepath.Join(to, "head"))
+}
+
+// reboot makes the store's count of changes one of an earlier boot of the machine, which power cuts
+// end: a boot of nobody's.
+func reboot(head string) error {
+	b, err := os.ReadFile(head)
+	if errors.Is(err, fs.ErrNotExist) || len(b) != 28 {
+		return err
+	}
+	clear(b[16:24])
+	binary.BigEndian.PutUint32(b[24:], crc32.Checksum(b[:24], crc32.MakeTable(crc32.Castagnoli)))
+	return os.WriteFile(head, b, 0o600)
 }
 
 func tear(synced, late, to string, rnd *rand.Rand) error {
