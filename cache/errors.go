@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 )
 
@@ -17,7 +18,9 @@ var (
 	ErrName        = errors.New("name not allowed")
 	ErrNameTooLong = errors.New("name too long")
 	ErrPathTooLong = errors.New("path longer than 400 characters")
-	ErrRoot        = errors.New("root of a drive")
+	// ErrTwin is an ErrExist: what is there has another name, which is the same one to the service.
+	ErrTwin = fmt.Errorf("%w under a name that is the same to OneDrive", fs.ErrExist)
+	ErrRoot = errors.New("root of a drive")
 	// ErrUnlisted: the folder's content is not known yet; list it, then ask again.
 	ErrUnlisted = errors.New("folder not listed yet")
 	// ErrNoSpace: the disk that holds the state is nearly full; nothing was changed.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func (r rename) check(src, tgt, to *Node) error {
 		return nil
 	}
 	if r.flags&NoReplace != 0 || tgt.Name != r.name && !r.x.s.o.CaseBlind {
-		return ErrExist
+		return exists(tgt, r.name)
 	}
 	if r.flags&Exchange != 0 {
 		if !tgt.Dir {
@@ -119,7 +120,7 @@ func (r rename) names(src, tgt, from, to *Node) error {
 		if child == n.Name && !n.LocalOnly && !local {
 			path, err := r.x.path(p.Ino)
 			if err == nil && n.Parent != p.Ino && name.PathTooLong(strings.TrimSuffix(path, "/")+"/"+child) {
-				err = ErrPathTooLong
+				err = fmt.Errorf("%q: %w", child, ErrPathTooLong)
 			}
 			return err
 		}

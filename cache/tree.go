@@ -136,10 +136,10 @@ func (t *Tree) Create(parent Ino, child string, n New) (made Node, err error) {
 		if err := x.fits(p, child, local); err != nil {
 			return err
 		}
-		if taken, err := x.has(childKey(parent, name.Fold(child))); err != nil {
+		if taken, err := x.childByKey(parent, name.Fold(child)); err != nil {
 			return err
-		} else if taken {
-			return ErrExist
+		} else if taken != nil {
+			return exists(taken, child)
 		}
 		ino, err := x.newIno()
 		if err != nil {
@@ -170,6 +170,14 @@ func (t *Tree) Create(parent Ino, child string, n New) (made Node, err error) {
 	return made, err
 }
 
+// exists says that a name is taken, and by what if that is called otherwise.
+func exists(taken *Node, child string) error {
+	if taken.Name == child {
+		return ErrExist
+	}
+	return fmt.Errorf("%q: %w: %q", child, ErrTwin, taken.Name)
+}
+
 const modeBits = 0o7777
 
 // fits reports whether a name may be given to a child of p.
@@ -178,16 +186,16 @@ func (x *tx) fits(p Node, child string, local bool) error {
 		return fmt.Errorf("%w: %q", ErrName, child)
 	}
 	if len(child) > maxNameBytes {
-		return ErrNameTooLong
+		return fmt.Errorf("%.40q…: %w", child, ErrNameTooLong)
 	}
 	if local {
 		return nil
 	}
-	switch err := name.Check(child); {
+	switch err := name.Check(name.Remote(child)); {
 	case errors.Is(err, name.TooLong):
-		return ErrNameTooLong
+		return fmt.Errorf("%.40q…: %w", child, ErrNameTooLong)
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrName, err)
+		return fmt.Errorf("%q: %w: %w", child, ErrName, err)
 	}
 	path, err := x.path(p.Ino)
 	if err != nil {

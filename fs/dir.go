@@ -3,6 +3,7 @@ package fs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/duskfs/duskfs/cache"
@@ -139,7 +140,7 @@ func (f *FS) Mkdir(ctx context.Context, parent cache.Ino, name string, mode uint
 // make creates a node. Below a folder with the setgid bit it gets the folder's group, as Linux does.
 func (f *FS) make(ctx context.Context, parent cache.Ino, name string, c cache.New) (cache.Node, error) {
 	if len(name) > maxName {
-		return cache.Node{}, cache.ErrNameTooLong
+		return cache.Node{}, fmt.Errorf("%.40q…: %w", name, cache.ErrNameTooLong)
 	}
 	p, _, err := f.folder(parent, true)
 	if err != nil {

@@ -50,6 +50,17 @@ var errnos = []struct {
 	// Offline, throttled, failed, lost, too slow and everything unexpected is EIO.
 }
 
+// Refused reports whether a program was refused a name that the service would not take: people
+// should be able to find out why.
+func Refused(err error) bool {
+	for _, e := range []error{cache.ErrName, cache.ErrNameTooLong, cache.ErrPathTooLong, cache.ErrTwin} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // Errno says what a program is told about an error of this package: 0 for nil, EIO for what the
 // table does not know.
 func Errno(err error) syscall.Errno {

@@ -68,11 +68,14 @@ func ctx(cancel <-chan struct{}) context.Context {
 }
 
 // status turns an error into the answer. What no table row expects is worth a line in the log,
-// since the program learns no more of it than EIO.
+// since the program learns no more of it than EIO; so is a name that was refused.
 func (r *raw) status(op string, ino uint64, err error) fuse.Status {
 	e := fs.Errno(err)
-	if e == syscall.EIO {
+	switch {
+	case e == syscall.EIO:
 		r.log.Warn("a request failed", "op", op, "ino", ino, "err", err)
+	case fs.Refused(err) && op != "lookup":
+		r.log.Info("a name was refused", "op", op, "folder", ino, "why", err)
 	}
 	return fuse.Status(e)
 }

@@ -155,6 +155,25 @@ func (d *Drive) Move(from, to string) (info Info, err error) {
 	return info, err
 }
 
+// Misname gives an item a name that the service lets nobody give: with a slash in it, or "..". The
+// item cannot be found by a path any more.
+func (d *Drive) Misname(path, name string) (info Info, err error) {
+	err = d.act("misname", path, func(now time.Time) error {
+		it, err := d.at(path)
+		if err != nil {
+			return err
+		}
+		parent := it.parent
+		d.detach(it)
+		it.name = name
+		d.attach(it, parent)
+		d.bump(it, false, now)
+		info = d.info(it)
+		return nil
+	})
+	return info, err
+}
+
 // Delete moves an item and all below it to the recycle bin.
 func (d *Drive) Delete(path string) error {
 	return d.act("delete", path, func(now time.Time) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Delta returns the page of the change feed at a link.
@@ -79,7 +80,8 @@ const maxProofs = 10
 type spelling struct{ encoded, plain int }
 
 func (s *spelling) of(ctx context.Context, d *Drive, i graph.Item) (string, error) {
-	decoded, err := url.PathUnescape(i.Name)
+	decoded, err := url.PathUnescape(name.Remote(i.Name))
+	decoded = name.Local(decoded)
 	if err != nil || decoded == i.Name || i.Deleted || i.Root {
 		return i.Name, nil
 	}
@@ -90,17 +92,18 @@ func (s *spelling) of(ctx context.Context, d *Drive, i graph.Item) (string, erro
 		return i.Name, nil
 	}
 	now, err := d.wireItem(ctx, "delta", i.ID)
+	shown := name.Local(now.Name)
 	switch {
 	case errors.Is(err, graph.NotExist): // what it is called makes no difference: it is gone
 		return i.Name, nil
 	case err != nil:
 		return "", err
-	case now.Name == i.Name:
+	case shown == i.Name:
 		s.plain++
-	case now.Name == decoded:
+	case shown == decoded:
 		s.encoded++
 	}
-	return now.Name, nil
+	return shown, nil
 }
 
 // placed translates an entry of the feed. One that is nowhere, neither the root nor below anything nor deleted, most often

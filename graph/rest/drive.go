@@ -43,7 +43,7 @@ func (d *Drive) itemPath(id graph.ItemID) string {
 // childPath addresses a child of a folder by its name, which keeps the address short and stands
 // when the folder is renamed meanwhile (graph-facts §6.1, §11.2).
 func (d *Drive) childPath(parent graph.ItemID, child string) string {
-	return d.itemPath(parent) + ":/" + url.PathEscape(child)
+	return d.itemPath(parent) + ":/" + url.PathEscape(name.Remote(child))
 }
 
 // Drive describes the drive.
@@ -89,6 +89,7 @@ func (d *Drive) child(ctx context.Context, parent graph.ItemID, child string, mi
 // addressable reports whether an address with the name in it means what it says. Names for which
 // it does not, the remote cannot hold.
 func addressable(child string) bool {
+	child = name.Remote(child)
 	rule := name.Check(child)
 	return name.Safe(child) && rule != name.Character && rule != name.Control
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/name"
 	"github.com/duskfs/duskfs/graph/rest"
 )
 
@@ -50,6 +52,42 @@ func TestNamesInAddressesAreTakenAsTheyAre(t *testing.T) {
 		for _, name := range []string{"", ".", "..", "a/b", "a:", "a:/children", "a\nb", "\xff"} {
 			_, err := w.near.Child(w.ctx(), w.root(), name)
 			wants(t, err, graph.NotExist)
+		}
+	})
+}
+
+func TestNamesThatCannotBeHereComeUnderOthersAndCanBeChanged(t *testing.T) {
+	simply(t, func(w *world) {
+		ids := map[string]graph.ItemID{}
+		for n, remote := range []string{"a/b", "..", ".", "../../x", "nul\x00l", "␛2F"} {
+			path := fmt.Sprintf("/f%d", n)
+			ids[name.Local(remote)] = w.put(path, []byte(remote)).ID
+			_, err := w.far.Misname(path, remote)
+			must(t, err)
+		}
+		got := map[string]graph.ItemID{}
+		for i, err := range w.near.Children(w.ctx(), w.root()) {
+			must(t, err)
+			got[i.Name] = i.ID
+		}
+		for local, id := range ids {
+			if got[local] != id {
+				t.Errorf("%q is %q in the listing", local, got[local])
+			}
+			i, err := w.near.Item(w.ctx(), id)
+			if err != nil || i.Name != local {
+				t.Errorf("%q is read as %q, %v", local, i.Name, err)
+			}
+			page, err := w.near.Delta(w.ctx(), "")
+			must(t, err)
+			if !slices.ContainsFunc(page.Items, func(i graph.Item) bool { return i.ID == id && i.Name == local }) {
+				t.Errorf("%q is not in the feed", local)
+			}
+			// What keeps the name moves, and another one is taken.
+			i, err = w.near.Update(w.ctx(), id, graph.Change{Name: "plain " + string(id)}, "")
+			if err != nil || i.Name != "plain "+string(id) {
+				t.Errorf("%q is renamed to %q, %v", local, i.Name, err)
+			}
 		}
 	})
 }

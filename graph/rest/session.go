@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 const (
@@ -152,7 +153,7 @@ func (s *sending) beginCall() call {
 	if s.u.ID != "" {
 		k.url = s.d.c.address(s.d.itemPath(s.u.ID) + "/createUploadSession")
 	} else {
-		item.Conflict, item.Name = failIfTaken, s.u.Name
+		item.Conflict, item.Name = failIfTaken, name.Remote(s.u.Name)
 		k.url = s.d.c.address(s.d.childPath(s.u.Parent, s.u.Name) + ":/createUploadSession")
 	}
 	if !s.u.ModTime.IsZero() {

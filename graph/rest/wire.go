@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // wireItem is a driveItem as it comes (graph-facts §3). Facets that count by their presence alone
@@ -101,7 +102,7 @@ func (w wireItem) item() graph.Item {
 	i := graph.Item{
 		ID:      graph.ItemID(w.ID),
 		Parent:  graph.ItemID(w.Parent.ID),
-		Name:    w.Name,
+		Name:    name.Local(w.Name),
 		Root:    w.Root.here(),
 		Size:    max(0, int64(w.Size)),
 		ETag:    w.ETag,

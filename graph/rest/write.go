@@ -39,7 +39,7 @@ func (d *Drive) Mkdir(ctx context.Context, parent graph.ItemID, folder string) (
 func (d *Drive) mkdirCall(parent graph.ItemID, folder string) call {
 	// "Not found" means a parent that was made a moment ago (Q24), and that nothing was made.
 	return call{op: "mkdir", item: folder, method: http.MethodPost, url: d.c.address(d.itemPath(parent) + "/children"),
-		json: newFolder{Name: folder, Conflict: failIfTaken}, missing: freshMissing}
+		json: newFolder{Name: name.Remote(folder), Conflict: failIfTaken}, missing: freshMissing}
 }
 
 func (d *Drive) mkdirDone(ctx context.Context, k call, parent graph.ItemID, r reply) (graph.Item, error) {
@@ -83,7 +83,7 @@ func (d *Drive) updateCall(id graph.ItemID, c graph.Change, ifMatch string) call
 	if c.Parent != "" {
 		body.Parent = &wireReference{ID: string(c.Parent)}
 	}
-	body.Name = c.Name
+	body.Name = name.Remote(c.Name)
 	if !c.ModTime.IsZero() {
 		body.Times = &wireTimes{Modified: formatTime(c.ModTime)}
 	}
