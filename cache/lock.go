@@ -47,7 +47,11 @@ func (l *lockFile) note(text string) error {
 	return err
 }
 
-func (l *lockFile) release() error { return l.f.Close() }
+// release also takes the lock from a child of this process that has the file for the moment between
+// its making and its program's.
+func (l *lockFile) release() error {
+	return errors.Join(unix.Flock(int(l.f.Fd()), unix.LOCK_UN), l.f.Close())
+}
 
 func (e *InUseError) Error() string {
 	who := "another process"

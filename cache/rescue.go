@@ -71,7 +71,9 @@ func unsentIn(dir string) ([]Unsent, error) {
 		return nil, err
 	}
 	for _, i := range more {
-		add(i, true)
+		if i.Damaged || i.Local { // the others are bytes of the service that were altered
+			add(i, true)
+		}
 	}
 	slices.SortFunc(list, func(a, b Unsent) int {
 		return strings.Compare(a.Path+"\x00"+a.File, b.Path+"\x00"+b.File)

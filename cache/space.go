@@ -88,6 +88,12 @@ func (s *Store) makeBallast() error {
 	return nil
 }
 
+// LeastFree is how many bytes of the disk must be free for changes to be taken.
+const LeastFree int64 = freeFloor
+
+// Free says how many bytes of the disk under dir are free for this user.
+func Free(dir string) (int64, error) { return freeBytes(dir) }
+
 // freeBytes says how much of the disk under dir is free for this user.
 func freeBytes(dir string) (int64, error) {
 	var st unix.Statfs_t

@@ -248,7 +248,8 @@ func rowOptions(dir string) badger.Options {
 		WithNumLevelZeroTablesStall(1000).
 		WithMetricsEnabled(false).
 		WithValueLogFileSize(64 << 20).
-		WithDetectConflicts(false)
+		WithDetectConflicts(false).
+		WithBypassLockGuard(true) // our own lock is held
 }
 
 // openBadger opens badger, which panics over some damages. ErrDamaged if it finds one.

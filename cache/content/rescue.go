@@ -49,8 +49,8 @@ func (b *body) retag(t Tag) error {
 	return b.write(false)
 }
 
-// Recovered lists what was moved aside since it could be neither believed nor dropped. Of most of it
-// nothing but the file is known.
+// Recovered lists what was moved aside since it could be neither believed nor dropped. Of what has no
+// sidecar that can be read nothing but the file is known (Damaged).
 func (s *Store) Recovered() ([]Info, error) {
 	dir := filepath.Join(s.dir, recoveredDir)
 	entries, err := os.ReadDir(dir)
@@ -74,7 +74,8 @@ func (s *Store) Recovered() ([]Info, error) {
 		ino, _ := strconv.ParseUint(number, 10, 64) // 0 tells nothing, as much as was known
 		c, err := readSidecar(path)
 		if err != nil {
-			c = sidecar{}
+			list = append(list, Info{Ino: ino, Size: st.Size(), ModTime: st.ModTime(), File: path, Damaged: true})
+			continue
 		}
 		c.Ino = ino
 		list = append(list, c.info(path, st))

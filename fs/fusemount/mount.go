@@ -73,7 +73,10 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 		if on, _ := mounted(point); on {
 			err = errors.Join(err, detach(point, true))
 		}
-		return nil, fmt.Errorf("mounting at %s: %w%s", point, err, advice())
+		if lacks := Missing(); lacks != nil {
+			return nil, fmt.Errorf("mounting at %s: %w (%w)", point, err, lacks)
+		}
+		return nil, fmt.Errorf("mounting at %s: %w", point, err)
 	}
 	m.raw.notices.start(m.server, o.FS)
 	go m.serve()

@@ -64,13 +64,16 @@ func Within(path string) (bool, error) {
 	return unix.ByteSliceToString(st.Mntfromname[:]) == typeName, nil
 }
 
-// advice says what to do when mounting fails.
-func advice() string {
+// Missing says what this machine lacks for mounting; nil if nothing.
+func Missing() error {
 	if _, err := os.Stat("/Library/Filesystems/macfuse.fs"); err != nil {
-		return " (macFUSE is not installed: see docs/MACOS.md)"
+		return errors.New("macFUSE is not installed: see docs/MACOS.md")
 	}
-	return ""
+	return nil
 }
+
+// Dead lists the mountpoints of duskfs whose daemon is gone. macOS takes those away by itself.
+func Dead() []string { return nil }
 
 // Flags of setxattr(2).
 const (

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -124,15 +125,65 @@ func Within(path string) (bool, error) {
 	return false, nil
 }
 
-// advice says what to do when mounting fails.
-func advice() string {
+// Missing says what this machine lacks for mounting; nil if nothing.
+func Missing() error {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
-		return " (there is no /dev/fuse: load the module fuse, or give the container that device)"
+		return errors.New("there is no /dev/fuse: load the module fuse, or give the container that device")
 	}
-	if _, err := fusermount(); err != nil {
-		return " (" + err.Error() + ")"
+	_, err := fusermount()
+	return err
+}
+
+// answerWait is how long a mount is waited for that is asked whether its daemon is there.
+const answerWait = 2 * time.Second
+
+// Dead lists the mountpoints of duskfs whose daemon is gone. One that does not answer is not among
+// them.
+func Dead() []string {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil
 	}
-	return ""
+	var points []string
+	for line := range strings.Lines(string(table)) {
+		// ID PARENT DEVICE ROOT POINT OPTIONS … - TYPE SOURCE OPTIONS (proc_pid_mountinfo(5))
+		left, right, _ := strings.Cut(line, " - ")
+		f := strings.Fields(left)
+		if len(f) < 5 || !strings.HasPrefix(right, "fuse."+typeName+" ") {
+			continue
+		}
+		point := unescape(f[4])
+		gone := make(chan bool, 1)
+		go func() { // it ends when the daemon answers or does
+			var fsys unix.Statfs_t
+			err := unix.Statfs(point, &fsys)
+			gone <- errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+		}()
+		select {
+		case is := <-gone:
+			if is {
+				points = append(points, point)
+			}
+		case <-time.After(answerWait):
+		}
+	}
+	return points
+}
+
+// unescape undoes how the kernel writes spaces and the like in its tables: as \ooo.
+func unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
 
 // Flags of renameat2(2).

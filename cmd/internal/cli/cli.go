@@ -97,6 +97,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part,
 		a.refreshCommand(), a.drivesCommand(), a.emulatorCommand(), a.configCommand(), a.versionCommand(),
 		a.mirrorCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.selftestCommand())
 	c.AddCommand(a.diffCommand(), a.discardCommand(), a.conflictsCommand(), a.logCommand(), a.pauseCommand(), a.resumeCommand(), a.uploadCommand())
+	c.AddCommand(a.doctorCommand(), a.exportPendingCommand(), a.probeCommand())
 	c.InitDefaultHelpCmd()
 	return c
 }

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -48,6 +50,7 @@ func TestMain(m *testing.M) {
 //	colleague put PATH TEXT      write a file on the other side
 //	colleague rm PATH            delete there
 //	colleague mv FROM TO         move there
+//	colleague misname PATH NAME  give it a name that nobody can give
 //	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
 //	item keep PATH               remember the item at PATH, and its number of versions
 //	item same PATH N             it is still the same item, with N more versions
@@ -62,6 +65,7 @@ func TestMain(m *testing.M) {
 //	mode MODE FILE…              the files have these permissions
 //	status N COMMAND…            run a command that ends with exit status N
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
+//	unpack ZIP FILE              put all that is in a zip file into one file
 //	await MOUNT                  wait until a mount has a daemon
 func TestScripts(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -90,6 +94,7 @@ func TestScripts(t *testing.T) {
 			"status":    w.command(2, (*world).status),
 			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
+			"unpack":    w.command(2, (*world).unpack),
 		},
 		RequireExplicitExec: true,
 	})
@@ -196,6 +201,8 @@ func (w *world) colleague(_ *testscript.TestScript, args []string) (err error) {
 		err = w.drive.Delete(args[1])
 	case args[0] == "mv" && len(args) == 3:
 		_, err = w.drive.Move(args[1], args[2])
+	case args[0] == "misname" && len(args) == 3:
+		_, err = w.drive.Misname(args[1], args[2])
 	default:
 		err = fmt.Errorf("colleague %s is not known", args[0])
 	}
@@ -373,6 +380,25 @@ func gone(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return strings.HasPrefix(rest, "Z")
+}
+
+func (w *world) unpack(ts *testscript.TestScript, args []string) error {
+	z, err := zip.OpenReader(ts.MkAbs(args[0]))
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	var all bytes.Buffer
+	for _, f := range z.File {
+		r, err := f.Open()
+		if err != nil {
+			return err
+		}
+		if _, err := all.ReadFrom(r); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(ts.MkAbs(args[1]), all.Bytes(), 0o600)
 }
 
 func (w *world) await(ts *testscript.TestScript, args []string) error {

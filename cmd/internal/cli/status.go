@@ -137,6 +137,10 @@ func writeStatus(w io.Writer, s control.Status) error {
 	for _, c := range s.Conflicts {
 		p.line("  conflict   %s: %s", c.Path, c.Text)
 	}
+	for _, d := range s.Damaged {
+		p.line("  damaged    the state was damaged and is made anew; %s of before %s kept: `duskfs export-pending FOLDER` copies them out",
+			count(d.Unsent, "unsent file"), are(d.Unsent))
+	}
 	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
 	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
 	next := "only when asked"

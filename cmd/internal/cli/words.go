@@ -25,3 +25,11 @@ func ago(t *time.Time) string {
 	}
 	return humanize.Time(*t)
 }
+
+// are is the verb of a number of things.
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}

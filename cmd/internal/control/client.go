@@ -80,6 +80,11 @@ func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
 	return err
 }
 
+// Doctor implements API.
+func (c *Client) Doctor(ctx context.Context, r DoctorRequest) ([]Finding, error) {
+	return get[[]Finding](ctx, c, http.MethodPost, "doctor", r)
+}
+
 // Unmount implements API.
 func (c *Client) Unmount(ctx context.Context) error {
 	body, err := c.do(ctx, http.MethodPost, "unmount", nil)

@@ -48,6 +48,8 @@ type API interface {
 	// Upload brings a plain folder of this machine to a drive of the daemon's account, mounted or not. progress is
 	// as with Flush. The result counts also if there is an error.
 	Upload(ctx context.Context, r UploadRequest, progress func(flush.Progress)) (upload.Result, error)
+	// Doctor looks for what is wrong with the state of the account. It costs no request to the service.
+	Doctor(ctx context.Context, r DoctorRequest) ([]Finding, error)
 	// Unmount asks the daemon to stop. It returns when the mount is gone and the state is closed,
 	// or when ctx ends.
 	Unmount(ctx context.Context) error
@@ -146,6 +148,30 @@ type PauseRequest struct {
 	Paused bool `json:"paused"`
 }
 
+// DoctorRequest says what to look at besides.
+type DoctorRequest struct {
+	Scrub bool `json:"scrub,omitempty"` // read all bytes of files that are here and compare them
+}
+
+// Finding is one thing that `duskfs doctor` found, as its --json prints it.
+type Finding struct {
+	// Level is "ok", "note" (to know, not to mend) or "problem".
+	Level string `json:"level"`
+	// Kind says what it is about: machine, state, space, mount, sign-in, rows, bodies, unsent, name.
+	Kind   string `json:"kind"`
+	Text   string `json:"text"`
+	Path   string `json:"path,omitempty"`
+	Remedy string `json:"remedy,omitempty"` // what to do
+	Fixed  bool   `json:"fixed,omitempty"`  // it was mended just now
+}
+
+// Levels of a Finding.
+const (
+	FindingOK      = "ok"
+	FindingNote    = "note"
+	FindingProblem = "problem"
+)
+
 // Status is one mount, as `duskfs status --json` prints it. Times that do not apply are null.
 type Status struct {
 	Mount     string     `json:"mount"`
@@ -159,6 +185,16 @@ type Status struct {
 	Refresh   Refresh    `json:"refresh"`
 	Flush     Flush      `json:"flush"`
 	Held      []Held     `json:"held"` // what waits to be confirmed
+	Damaged   []Damaged  `json:"damaged"`
+}
+
+// Damaged is a state that was found damaged and moved aside, with unsent work in it that nobody has
+// copied out yet.
+type Damaged struct {
+	Dir    string    `json:"dir"`
+	At     time.Time `json:"at"`
+	Why    string    `json:"why"`
+	Unsent int       `json:"unsent"` // files
 }
 
 // Drive is one drive of a mount.
@@ -248,7 +284,7 @@ type Flush struct {
 // Well reports whether nothing wants attention: nothing deferred or held back, no conflict, the service within
 // reach, and the last cycles without error. Pending work is normal.
 func (s Status) Well() bool {
-	return len(s.Deferred)+len(s.Held) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
+	return len(s.Deferred)+len(s.Held)+len(s.Damaged) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
 		s.Refresh.Error == "" && s.Flush.Error == ""
 }
 

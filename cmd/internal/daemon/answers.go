@@ -107,6 +107,9 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 		return s, fmt.Errorf("status: %w", err)
 	}
 	s.Cache.Bytes = used
+	if s.Damaged, err = m.damaged(); err != nil {
+		return s, fmt.Errorf("status: %w", err)
+	}
 	for _, d := range m.drives {
 		for _, ds := range st.Drives {
 			if ds.Drive == d.info.Num {

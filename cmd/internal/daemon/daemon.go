@@ -192,7 +192,7 @@ func openStore(ctx context.Context, dir string, cfg *config.Config, log *slog.Lo
 	waiting, cancel := context.WithTimeout(ctx, endingWait)
 	defer cancel()
 	for {
-		s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Conflicts: cfg.Conflicts, Logger: log})
+		s, err := cache.Open(dir, cache.Options{CaseBlind: cfg.CaseBlind, Conflicts: cfg.Conflicts, Probe: probe(ctx), Logger: log})
 		var used *cache.InUseError
 		if !errors.As(err, &used) {
 			return s, explained(err, dir, cfg)
