@@ -177,19 +177,31 @@ func answers(ctx context.Context, rec Record) bool {
 // List returns the mounts that have a daemon, by mountpoint. Records of daemons that are gone are
 // cleared away.
 func (r Registry) List(ctx context.Context) ([]Record, error) {
+	live, _, err := r.scan(ctx, true)
+	return live, err
+}
+
+// Look is List that clears nothing away: it returns the records of daemons that are gone too.
+func (r Registry) Look(ctx context.Context) (live, gone []Record, err error) { return r.scan(ctx, false) }
+
+func (r Registry) scan(ctx context.Context, clear bool) (live, gone []Record, err error) {
 	files, err := filepath.Glob(filepath.Join(r.dir(), "*.json"))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var live []Record
 	for _, f := range files {
 		rec, err := readRecord(f)
-		if err == nil && answers(ctx, rec) {
+		switch {
+		case err == nil && answers(ctx, rec):
 			live = append(live, rec)
 			continue
+		case errors.Is(err, fs.ErrPermission):
+			return nil, nil, fmt.Errorf("registry of mounts: %w", err)
+		case err == nil:
+			gone = append(gone, rec)
 		}
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, fmt.Errorf("registry of mounts: %w", err)
+		if !clear {
+			continue
 		}
 		_ = os.Remove(f) // somebody else may have cleared it meanwhile
 		if err == nil {
@@ -197,7 +209,7 @@ func (r Registry) List(ctx context.Context) ([]Record, error) {
 		}
 	}
 	sort.Slice(live, func(i, j int) bool { return live[i].Mount < live[j].Mount })
-	return live, nil
+	return live, gone, nil
 }
 
 // Find returns the mount that holds a path; with an empty path, the one that holds the working

@@ -125,12 +125,18 @@ func (d *doctor) state() bool {
 
 // mounts looks for mounts whose daemon is gone.
 func (d *doctor) mounts() {
-	live, err := control.NewRegistry(d.cfg.StateDir).List(d.ctx) // clears records of dead ones
+	live, gone, err := control.NewRegistry(d.cfg.StateDir).Look(d.ctx)
 	if err != nil {
 		d.problem("mount", "", err.Error(), "")
 	}
 	d.live = live
 	for _, point := range fusemount.Dead() {
+		ours := func(r control.Record) bool { return r.Mount == point }
+		if point != d.cfg.Mountpoint && !slices.ContainsFunc(gone, ours) {
+			d.add(control.Finding{Level: control.FindingNote, Kind: "mount", Path: point, Text: "a mount of another state folder, or forgotten, whose daemon is gone",
+				Remedy: "mount there again, or `fusermount3 -uz` it"})
+			continue
+		}
 		d.fixable(control.Finding{Kind: "mount", Path: point, Text: "a mount whose daemon is gone"}, func() error {
 			_, err := fusemount.Clear(point)
 			return err
