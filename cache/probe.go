@@ -47,7 +47,7 @@ func Probe(dir string) (err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
-	o := rowOptions(rows).WithChecksumVerificationMode(options.OnTableAndBlockRead).WithVerifyValueChecksum(true)
+	o := storeOptions(rows).WithChecksumVerificationMode(options.OnTableAndBlockRead).WithVerifyValueChecksum(true)
 	db, err := openBadger(rows, o)
 	if err != nil {
 		return err
@@ -106,6 +106,9 @@ func damaged(err error) error {
 	}
 	if strings.Contains(err.Error(), "unsupported version") {
 		return fmt.Errorf("%w: %w", ErrReplaced, err)
+	}
+	if strings.Contains(err.Error(), "directory lock") {
+		return err // somebody else has them open
 	}
 	return fmt.Errorf("%w: %w", ErrDamaged, err)
 }

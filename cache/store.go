@@ -209,7 +209,7 @@ func (s *Store) closeBoth() error {
 
 // openRows opens the rows of a store. ErrDamaged if badger finds them so.
 func openRows(dir string, lean bool) (*badger.DB, error) {
-	o := rowOptions(dir)
+	o := storeOptions(dir)
 	if lean {
 		o = o.WithMemTableSize(leanTable).WithValueThreshold(leanTable / 8)
 	}
@@ -233,6 +233,9 @@ func fitsLean(dir string) bool {
 	return err == nil
 }
 
+// storeOptions leave the lock of a store, which is held, to be the only one.
+func storeOptions(dir string) badger.Options { return rowOptions(dir).WithBypassLockGuard(true) }
+
 // rowOptions are those of reference "low8q": little memory, no wakeups.
 func rowOptions(dir string) badger.Options {
 	return badger.DefaultOptions(dir).
@@ -248,8 +251,7 @@ func rowOptions(dir string) badger.Options {
 		WithNumLevelZeroTablesStall(1000).
 		WithMetricsEnabled(false).
 		WithValueLogFileSize(64 << 20).
-		WithDetectConflicts(false).
-		WithBypassLockGuard(true) // our own lock is held
+		WithDetectConflicts(false)
 }
 
 // openBadger opens badger, which panics over some damages. ErrDamaged if it finds one.
