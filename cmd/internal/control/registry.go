@@ -182,7 +182,9 @@ func (r Registry) List(ctx context.Context) ([]Record, error) {
 }
 
 // Look is List that clears nothing away: it returns the records of daemons that are gone too.
-func (r Registry) Look(ctx context.Context) (live, gone []Record, err error) { return r.scan(ctx, false) }
+func (r Registry) Look(ctx context.Context) (live, gone []Record, err error) {
+	return r.scan(ctx, false)
+}
 
 func (r Registry) scan(ctx context.Context, clear bool) (live, gone []Record, err error) {
 	files, err := filepath.Glob(filepath.Join(r.dir(), "*.json"))
