@@ -220,11 +220,20 @@ func (o *Outbox) Forget(a Attempt) error {
 }
 
 // Fail records that a step did nothing and why. The change stays pending.
-func (o *Outbox) Fail(a Attempt, d Deferral) error {
+func (o *Outbox) Fail(a Attempt, d Deferral) error { return o.put(a, d, false) }
+
+// Doubt records that nobody knows what became of a step, and why. The change counts as deferred, and the
+// step stays under way: whoever comes next looks.
+func (o *Outbox) Doubt(a Attempt, d Deferral) error { return o.put(a, d, true) }
+
+// put defers the change of a step.
+func (o *Outbox) put(a Attempt, d Deferral, underWay bool) error {
 	d.At, d.Next = plain(d.At), plain(d.Next)
 	return o.s.update(shrinks, func(x *tx) error {
-		if err := x.delStep(o.drive, a); err != nil {
-			return err
+		if !underWay {
+			if err := x.delStep(o.drive, a); err != nil {
+				return err
+			}
 		}
 		if d.At.IsZero() {
 			d.At = x.now

@@ -176,6 +176,11 @@ func (k *keeper) status() DriveStatus {
 	s.Enumerated = info.Enumerated
 	s.Pending, err = k.outbox.Pending()
 	failed(err)
+	for _, u := range k.note.unpublished(k.d.Num) {
+		s.Pending.Deferred = append(s.Pending.Deferred, cache.Deferred{Path: u.Path, Deferral: cache.Deferral{
+			Kind: graph.Invalid, Reason: u.Reason, At: u.Since, Tries: u.Tries,
+		}})
+	}
 	conflicts, err := k.reports.Conflicts()
 	failed(err)
 	s.Conflicts = append(s.Conflicts, conflicts...)

@@ -518,9 +518,25 @@ func TestWhatALibraryHoldsCheckedOutIsCheckedIn(t *testing.T) {
 			}
 			must(t, w.Write("/more", []byte("x")))
 			r := w.Flush()
-			if s := r.Receipt.Steps[0]; r.Sent != 1 || !strings.Contains(s.Reason, "column must be filled in") {
+			if s := r.Receipt.Steps[0]; r.Sent != 1 || r.Deferred != 1 || !strings.Contains(s.Reason, "column must be filled in") {
 				t.Errorf("refused: %+v", r)
 			}
+			// It stays in the list of what was refused until it is checked in, by a later flush or by somebody there.
+			w.Use(l)
+			if d := w.Engine.Status().Drives[0].Pending.Deferred; len(d) != 1 || d[0].Path != "/more" || !strings.Contains(d[0].Reason, "others do not see it") {
+				t.Errorf("not visible to others: %+v", d)
+			}
+			if r := w.Flush(); r.Sent != 0 || r.Deferred != 1 || r.Receipt == nil {
+				t.Errorf("refused again: %+v", r)
+			}
+			l.refuse = nil
+			if r := w.Flush(); r.Sent != 1 || r.Deferred != 0 {
+				t.Errorf("checked in at last: %+v", r)
+			}
+			if d := w.Engine.Status().Drives[0].Pending.Deferred; len(d) != 0 {
+				t.Errorf("still told: %+v", d)
+			}
+			w.Quiet()
 		})
 	}
 }

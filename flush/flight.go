@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -85,6 +86,11 @@ func (f *flight) run(ctx context.Context) error {
 		f.res.Conflicts += r.Conflicts
 		if err != nil {
 			return err
+		}
+		if round == 1 && !f.DryRun {
+			if err := f.publish(ctx); err != nil {
+				return err
+			}
 		}
 		f.show.phase("plan")
 		if f.gate.plan() {
@@ -174,8 +180,11 @@ func (f *flight) plan(round int) (plan.Plan, error) {
 		Guard: f.o.Guard, AllowDeletes: f.AllowDeletes, NoDeletes: f.o.NoDeletes, Order: f.o.Order,
 		Paths: f.paths, Partial: !info.Enumerated,
 	}
-	if f.Scheduled || round > 1 {
+	if f.Scheduled {
 		o.Due = f.receipt.Started
+	}
+	if round > 1 {
+		o.Since = f.receipt.Started
 	}
 	return plan.Make(v, o), nil
 }
@@ -278,6 +287,11 @@ func (f *flight) count(done push.Result, final bool) {
 			f.res.Conflicts++
 		case push.Left:
 			f.res.Over++
+		}
+		if d.Unpublished {
+			f.res.Deferred++
+			list := slices.DeleteFunc(f.note.unpublished(f.d.Num), func(u unpublished) bool { return u.Item == d.Item })
+			f.note.setUnpublished(f.d.Num, append(list, unpublished{Item: d.Item, Path: d.Step.Path, Reason: d.Reason, Since: f.o.Now().UTC(), Tries: 1}))
 		}
 		f.receipt.Steps = append(f.receipt.Steps, cache.ReceiptStep{
 			Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: string(d.Item),

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
 )
 
 // noteFile, in the folder of the account's state, is what an engine remembers.
@@ -31,6 +33,36 @@ type note struct {
 type noteText struct {
 	Paused  bool                         `json:"paused"`
 	Reached map[cache.DriveNum]time.Time `json:"reached"` // when remote changes were last brought in
+	// Unpublished are files that were sent and could not be checked in.
+	Unpublished map[cache.DriveNum][]unpublished `json:"unpublished,omitempty"`
+}
+
+// unpublished is a file that others do not see.
+type unpublished struct {
+	Item   graph.ItemID `json:"item"`
+	Path   string       `json:"path"` // when it was sent
+	Reason string       `json:"reason"`
+	Since  time.Time    `json:"since"`
+	Tries  int          `json:"tries"`
+}
+
+func (n *note) unpublished(d cache.DriveNum) []unpublished {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.text.Unpublished[d])
+}
+
+func (n *note) setUnpublished(d cache.DriveNum, list []unpublished) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(list) == 0 && len(n.text.Unpublished[d]) == 0 {
+		return
+	}
+	if n.text.Unpublished == nil {
+		n.text.Unpublished = map[cache.DriveNum][]unpublished{}
+	}
+	n.text.Unpublished[d] = list
+	n.write()
 }
 
 func readNote(dir string, log *slog.Logger) *note {

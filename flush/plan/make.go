@@ -147,20 +147,20 @@ func (s *sketch) from(b *cache.Base) string {
 	return p
 }
 
-// deferred returns the changes whose next try is later than the options say.
+// deferred returns the changes that the options leave alone since they were deferred.
 func (s *sketch) deferred() map[key]bool {
 	skip := map[key]bool{}
-	if s.o.Due.IsZero() {
-		return skip
+	waits := func(d *cache.Deferral) bool {
+		return d != nil && (!s.o.Due.IsZero() && d.Next.After(s.o.Due) || !s.o.Since.IsZero() && !d.At.Before(s.o.Since))
 	}
 	for ino := range s.diffs {
-		if d := s.v.Nodes[ino].Deferred; d != nil && d.Next.After(s.o.Due) {
+		if waits(s.v.Nodes[ino].Deferred) {
 			skip[key{ino: ino}] = true
 			skip[key{ino: ino, bytes: true}] = true
 		}
 	}
 	for id, g := range s.v.Gone {
-		if g.Deferred != nil && g.Deferred.Next.After(s.o.Due) {
+		if waits(g.Deferred) {
 			skip[key{item: id}] = true
 		}
 	}

@@ -45,8 +45,9 @@ type Options struct {
 	// Paths, if any, limits the plan to what is at or below them (and to what that needs: folders
 	// above, names to be freed). They start at the root of the drive.
 	Paths []string
-	// Due, if not zero, leaves alone what is deferred until later than this.
-	Due time.Time
+	// Due, if not zero, leaves alone what is deferred until later than this; Since what was deferred at this time
+	// or later.
+	Due, Since time.Time
 	// Order is what comes first of steps that do not wait for each other.
 	Order Order
 	// NoDeletes plans no deletion at all, but for what makes room for another of its name.

@@ -15,6 +15,11 @@ const (
 	always
 )
 
+// Unpublished says for people that a file was sent and could not be checked in.
+func Unpublished(err error) string {
+	return "sent, but others do not see it before it is checked in there; a column may have to be filled in first: " + err.Error()
+}
+
 // publish checks a file in that its upload has left checked out, so that others see it. Where the first
 // upload of a run was not, the others are not asked about.
 func (t *task) publish(ctx context.Context, v verdict) verdict {
@@ -38,7 +43,7 @@ func (t *task) publish(ctx context.Context, v verdict) verdict {
 		err = c.CheckIn(ctx, v.Item, "")
 	}
 	if err != nil {
-		v.Reason = "sent, but others may not see it before it is checked in there: " + err.Error()
+		v.Unpublished, v.Reason = true, Unpublished(err)
 	}
 	return v
 }

@@ -26,6 +26,7 @@ type Outbox interface {
 	Deleted(a cache.Attempt) error
 	Forget(a cache.Attempt) error
 	Fail(a cache.Attempt, d cache.Deferral) error
+	Doubt(a cache.Attempt, d cache.Deferral) error
 	Adopt(ino cache.Ino, seq cache.Seq) error
 	Attempts() ([]cache.Attempt, error)
 }
@@ -158,7 +159,9 @@ type Done struct {
 	OldETag string       // of the item before, empty for a new one
 	ETag    string       // of the item now, empty if it was deleted or not sent
 	Took    time.Duration
-	Request string // the service's id of the request that it refused
+	// Unpublished: it was sent, and others do not see it: it could not be checked in, as Reason says.
+	Unpublished bool
+	Request     string // the service's id of the request that it refused
 }
 
 // Result tells what became of a plan.

@@ -268,7 +268,7 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		return t.fatal(err)
 	case graph.Lost:
 		if t.req.Last {
-			return verdict{Done: Done{Outcome: Deferred, Reason: explain(err)}}
+			return t.put(err, Deferred, t.p.o.Outbox.Doubt)
 		}
 		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
@@ -307,7 +307,10 @@ func (t *task) doubtful(ctx context.Context, kind graph.Kind) []graph.ItemID {
 }
 
 // fail defers the change.
-func (t *task) fail(err error, o Outcome) verdict {
+func (t *task) fail(err error, o Outcome) verdict { return t.put(err, o, t.p.o.Outbox.Fail) }
+
+// put defers the change, and records that as told.
+func (t *task) put(err error, o Outcome, record func(cache.Attempt, cache.Deferral) error) verdict {
 	now := t.p.o.Now()
 	d := cache.Deferral{
 		Kind: graph.KindOf(err), Reason: explain(err), At: now, Tries: t.s.Tries + 1,
@@ -320,7 +323,7 @@ func (t *task) fail(err error, o Outcome) verdict {
 	if errors.As(err, &e) && e.RetryAfter > 0 {
 		d.Next = now.Add(e.RetryAfter)
 	}
-	if err := t.p.o.Outbox.Fail(t.a, d); err != nil && !errors.Is(err, cache.ErrStale) {
+	if err := record(t.a, d); err != nil && !errors.Is(err, cache.ErrStale) {
 		return t.fatal(err)
 	}
 	return verdict{Done: Done{Outcome: o, Reason: d.Reason, Request: requestOf(err)}}

@@ -302,7 +302,7 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 			return t.commit(now, Unchanged) // somebody else has sent the same bytes
 		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
 			if try == tries {
-				return t.refused(ctx, err)
+				return t.stubborn(err)
 			}
 		case look != nil:
 			return t.refused(ctx, look)
@@ -310,6 +310,18 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 			return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err})
 		}
 	}
+}
+
+// stubborn is the verdict on an upload that the service refuses as if something had been changed there, though
+// nothing was: another upload is under way, for one.
+func (t *task) stubborn(err error) verdict {
+	e := graph.Error{Op: "upload", Kind: graph.Failed, Item: t.s.Path, Message: "it is refused, though nothing was changed there: " + err.Error(), Err: err}
+	var said *graph.Error
+	if errors.As(err, &said) {
+		e.Status, e.Code, e.Request, e.RetryAfter = said.Status, said.Code, said.Request, said.RetryAfter
+		e.Message = "it is refused, though nothing was changed there: " + said.Message
+	}
+	return t.fail(&e, Deferred)
 }
 
 // taken is what it means to find other bytes where an upload was to go.

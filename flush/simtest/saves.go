@@ -131,7 +131,9 @@ func split(line string) ([]string, error) {
 func (r Recording) Old() []byte { return bytes.Repeat([]byte("old "+r.Name+" "), 300) }
 
 // New are the bytes after it was saved for the n-th time.
-func (r Recording) New(n int) []byte { return bytes.Repeat([]byte(fmt.Sprintf("new %d %s ", n, r.Name)), 400) }
+func (r Recording) New(n int) []byte {
+	return bytes.Repeat([]byte(fmt.Sprintf("new %d %s ", n, r.Name)), 400)
+}
 
 // Waits reports whether time has to pass in it.
 func (r Recording) Waits() bool {

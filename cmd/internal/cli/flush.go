@@ -123,7 +123,7 @@ func (a *app) writeFlush(res flush.Result) {
 		}
 		if r.Receipt != nil {
 			for _, s := range r.Receipt.Steps {
-				if s.Outcome != "sent" && s.Outcome != "unchanged" {
+				if s.Outcome != "sent" && s.Outcome != "unchanged" || s.Outcome == "sent" && s.Reason != "" {
 					fmt.Fprintf(a.Out, "  %-9s %s%s\n", s.Outcome, s.Path, because(s.Reason))
 				}
 			}
