@@ -259,6 +259,9 @@ func (l *ledger) Forget(a cache.Attempt) error {
 // Fail implements push.Outbox. Every upload tries everything, so that nothing is kept of the deferral.
 func (l *ledger) Fail(a cache.Attempt, _ cache.Deferral) error { return l.Forget(a) }
 
+// Doubt implements push.Outbox. The step stays under way, and whoever comes next looks.
+func (l *ledger) Doubt(cache.Attempt, cache.Deferral) error { return nil }
+
 // Adopt implements push.Outbox: the bytes are those of the base after all.
 func (l *ledger) Adopt(ino cache.Ino, seq cache.Seq) error {
 	l.mu.Lock()
