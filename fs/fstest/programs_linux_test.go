@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/duskfs/duskfs/fs"
@@ -47,10 +48,10 @@ func TestPrograms(t *testing.T) {
 				test "$(sqlite3 $D/$mode.db 'pragma integrity_check; select count(*) from t')" = "$(printf 'ok\n2000')"
 			done`},
 		{"rsync", "rsync", `
+			rsync -aS $D/remote/ $L/c/ && diff -r $L/remote $L/c
 			rsync -a --checksum $D/remote/ $L/a/ && diff -r $L/remote $L/a
 			rsync -a $L/a/ $D/b/ && diff -r $L/remote $D/b
 			test -z "$(rsync -ai $L/a/ $D/b/)"
-			rsync -aS $D/remote/ $L/c/ && diff -r $L/remote $L/c
 			echo changed >> $L/a/r1.bin && rsync -a --inplace $L/a/ $D/b/ && cmp $L/a/r1.bin $D/b/r1.bin`},
 		{"tar", "tar", `
 			tar -S -C $D/remote -cf $L/t.tar . && mkdir $L/x $D/x && tar -C $L/x -xf $L/t.tar && diff -r $L/remote $L/x
@@ -81,6 +82,23 @@ func TestPrograms(t *testing.T) {
 		{"install", "install", `
 			printf '#!/bin/sh\necho ran\n' > $L/s && install -m 755 $L/s $D/s && test "$($D/s)" = ran
 			chmod 0 $D/s && test "$(stat -c %a $D/s)" = 0`},
+		{"umask", "stat", `
+			(umask 027; : > $D/a; mkdir $D/b) && test "$(stat -c %a $D/a $D/b | paste -s -d ' ')" = "640 750"
+			(umask 0; : > $D/c; mkdir -m 1777 $D/d) && test "$(stat -c %a $D/c $D/d | paste -s -d ' ')" = "666 1777"`},
+		{"touch", "touch stat", `
+			touch -d '2001-02-03 04:05:06.123456789 UTC' $D/t && test "$(stat -c '%.9X %.9Y' $D/t)" = "981173106.123456789 981173106.123456789"
+			touch -m -d '2002-02-02 00:00:00.5 UTC' $D/t && test "$(stat -c '%.1X %.1Y' $D/t)" = "981173106.1 1012608000.5"
+			changed=$(stat -c %.9Z $D/t) && touch -a $D/t && test "$(stat -c %.1Y $D/t)" = 1012608000.5
+			test "$(stat -c %X $D/t)" -gt 1700000000 && test "$(stat -c %.9Z $D/t)" != $changed
+			touch $D/t && test "$(stat -c %Y $D/t)" -gt 1700000000`},
+		{"du", "du ls df", `
+			test "$(ls -s $D/remote/r3.bin | cut -d ' ' -f 1)" = 1
+			test "$(ls -s $D/remote/r0.bin | cut -d ' ' -f 1)" = 0
+			test "$(du -k --apparent-size $D/remote/r3.bin | cut -f 1)" = 1024
+			cat $D/remote/r3.bin > /dev/null && until test "$(du -k $D/remote/r3.bin | cut -f 1)" -ge 1024; do :; done
+			test "$(df -k --output=avail $D | tail -n 1)" -gt 1000000`},
+		{"sync", "sync", `
+			echo 1 > $D/s && sync $D/s && sync $D && sync -d $D/s && sync -f $D/s`},
 		{"dd", "dd", `
 			dd if=$D/remote/r3.bin of=$D/dd.bin bs=4096 iflag=direct status=none && cmp $D/dd.bin $L/remote/r3.bin
 			dd if=$L/remote/r3.bin of=$D/de.bin bs=4096 oflag=direct,sync status=none && cmp $D/de.bin $L/remote/r3.bin
@@ -114,7 +132,9 @@ func TestPrograms(t *testing.T) {
 				}
 			})
 			_, root := w.Mount(t)
-			c := exec.Command("sh", "-euc", p.script)
+			// That of the daemon, which must not count: each script has its own.
+			defer syscall.Umask(syscall.Umask(0o077))
+			c := exec.Command("sh", "-euc", "umask 022\n"+p.script)
 			c.Dir = local
 			c.Env = append(os.Environ(), "D="+filepath.Join(root, "desk"), "L="+local)
 			if out, err := c.CombinedOutput(); err != nil {
