@@ -247,18 +247,18 @@ func hashOf(ctx context.Context, snap source) (graph.Hash, error) {
 
 // send uploads a snapshot. A writer who meets it goes on at once, and the upload ends.
 func (t *task) send(ctx context.Context, snap source) verdict {
-	uploading, stop := context.WithCancel(ctx)
-	defer stop()
+	uploading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-snap.Broken():
-			stop()
+			stop(graph.Changed)
 		case <-uploading.Done():
 		}
 	}()
-	defer func() { stop(); <-watched }()
+	defer func() { stop(nil); <-watched }()
 	u := graph.Upload{
 		Size: t.a.Size, ModTime: t.a.ModTime, Body: snap,
 		Parent: t.a.Parent, Name: t.a.Name,

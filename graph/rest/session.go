@@ -237,10 +237,11 @@ func (s *session) send(ctx context.Context) (graph.Item, error) {
 	}
 }
 
-// end leaves a session that failed. Where the network is what failed it stays, to be gone on with
-// later; else it is deleted, as it would hold the file and count against the quota (Q20).
+// end leaves a session that failed. Where the network is what failed, or nobody waits any more, it stays, to be gone
+// on with later; else it is deleted, as it would hold the file and count against the quota (Q20).
 func (s *session) end(ctx context.Context, err error) (graph.Item, error) {
 	switch {
+	case ctx.Err() != nil && !errors.Is(context.Cause(ctx), graph.Changed) && s.u.Begun != nil:
 	case ctx.Err() == nil && (hazy(err) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
 	default:
 		s.cancel(ctx)

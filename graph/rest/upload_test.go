@@ -358,11 +358,11 @@ func TestAFileThatCannotBeReadEndsItsUploadAtOnce(t *testing.T) {
 
 func TestAnUploadGivenUpLeavesNothing(t *testing.T) {
 	simply(t, func(w *world) {
-		ctx, stop := context.WithCancel(w.ctx())
+		ctx, stop := context.WithCancelCause(w.ctx())
 		u := upload(graph.Upload{Parent: w.root(), Name: "f"}, noise(fragment+100<<10, 1))
 		var told []string
 		u.Begun = func(s string) error { told = append(told, s); return nil }
-		u.Sent = func(int64) { stop() }
+		u.Sent = func(int64) { stop(graph.Changed) }
 		_, err := w.near.Upload(ctx, u)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
@@ -378,6 +378,28 @@ func TestAnUploadGivenUpLeavesNothing(t *testing.T) {
 		}
 		if n := w.OpenSessions(); n > 0 || w.Counts().BytesUp != fragment {
 			t.Errorf("%d sessions are open, %d bytes were sent", n, w.Counts().BytesUp)
+		}
+	})
+}
+
+func TestAnUploadThatIsBrokenOffIsGoneOnWith(t *testing.T) {
+	simply(t, func(w *world) {
+		ctx, stop := context.WithCancel(w.ctx())
+		data := noise(2*fragment+100<<10, 1)
+		u := upload(graph.Upload{Parent: w.root(), Name: "f"}, data)
+		address := ""
+		u.Begun = func(s string) error { address = s; return nil }
+		u.Sent = func(int64) { stop() }
+		_, err := w.near.Upload(ctx, u)
+		if !errors.Is(err, context.Canceled) || address == "" || w.OpenSessions() != 1 {
+			t.Fatalf("got %v, %d sessions are open", err, w.OpenSessions())
+		}
+		u.Session, u.Sent = address, nil
+		if _, err := w.near.Upload(w.ctx(), u); err != nil {
+			t.Fatal(err)
+		}
+		if n := w.Counts().BytesUp; n != int64(len(data)) || address != "" || w.OpenSessions() != 0 {
+			t.Errorf("%d bytes were sent, session %q, %d are open", n, address, w.OpenSessions())
 		}
 	})
 }
