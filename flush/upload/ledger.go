@@ -276,6 +276,13 @@ func (l *ledger) Adopt(ino cache.Ino, seq cache.Seq) error {
 	return l.copy.Put(row)
 }
 
+// lasting reports whether a step that a process left under way has to be looked at. One that makes or deletes, done
+// again, finds what the first has done; bytes may be others by then, and a session can be gone on with.
+func lasting(a cache.Attempt) bool {
+	bytes := plan.Op(a.Op) == plan.Create || plan.Op(a.Op) == plan.Replace
+	return bytes && (a.Session != "" || a.Size == 0)
+}
+
 // Attempts implements push.Outbox: what an earlier process left under way.
 func (l *ledger) Attempts() ([]cache.Attempt, error) {
 	steps, err := l.copy.Steps()
@@ -285,11 +292,10 @@ func (l *ledger) Attempts() ([]cache.Attempt, error) {
 	var list []cache.Attempt
 	for _, s := range steps {
 		a := s.Attempt
-		if plan.Op(a.Op) == plan.Delete {
-			l.mu.Lock()
-			l.gone[a.Item] = s.Path
-			l.mu.Unlock()
-			list = append(list, a)
+		if !lasting(a) {
+			if err := l.copy.End(s.Path); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		row, ok, err := l.copy.Get(s.Path)

@@ -11,7 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -302,8 +304,16 @@ func TestConflictsAreThoseOfAFlush(t *testing.T) {
 	}
 }
 
-func TestWhatTheRemoteLostIsSentAgain(t *testing.T) {
-	l := newLab(t, nil)
+// in runs a test in a bubble, where waiting costs nothing. Files change at the real time, which is long after that of
+// the bubble: no stamp is trusted there, so that all is read again each time.
+func in(t *testing.T, f func(t *testing.T, l *lab)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, newLab(t, nil)) })
+}
+
+func TestWhatTheRemoteLostIsSentAgain(t *testing.T) { in(t, testWhatTheRemoteLost) }
+
+func testWhatTheRemoteLost(t *testing.T, l *lab) {
 	for _, p := range []string{"a.txt", "dir/b.txt", "dir/sub/c.txt", "moved.txt", "kept.txt"} {
 		l.write(p, "text of "+p)
 	}
@@ -514,8 +524,9 @@ func TestOnlyWhatIsTakenTakesPart(t *testing.T) {
 	l.quiet("with another filter")
 }
 
-func TestAFileThatChangesWhileItIsReadIsTriedAgain(t *testing.T) {
-	l := newLab(t, nil)
+func TestAFileThatChangesWhileItIsReadIsTriedAgain(t *testing.T) { in(t, testAFileThatChanges) }
+
+func testAFileThatChanges(t *testing.T, l *lab) {
 	l.write("log.bin", strings.Repeat("first ", 200_000))
 	l.write("other.txt", "x")
 	changes := 0
@@ -585,5 +596,64 @@ func TestTheReceiptTellsOfEverything(t *testing.T) {
 	}
 	if _, err := filepath.Glob(filepath.Join(filepath.Dir(r.Receipt), ".*")); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestALargeFileIsGoneOnWith(t *testing.T) {
+	l := newLab(t, nil)
+	l.write("big.bin", strings.Repeat("0123456789abcdef", 160_000)) // 8 fragments
+	l.write("small.txt", "x")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var fragments atomic.Int32
+	l.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+		if r.Method == http.MethodPut && r.ContentLength > 100_000 && fragments.Add(1) == 6 {
+			cancel()
+		}
+		return under.RoundTrip(r)
+	})
+	d, err := l.Near.Drive(ctx)
+	must(t, err)
+	l.o.Drive = d
+	if r, err := upload.Run(ctx, l.o); !errors.Is(err, context.Canceled) || r.Error == "" {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	l.Between(nil)
+	r := l.upload()
+	if c := l.Server.Counts(); c.BytesUp > 4*327_680 || r.InPart() {
+		t.Errorf("%d bytes were sent again, result %+v", c.BytesUp, r)
+	}
+	l.same()
+	l.quiet("afterwards")
+}
+
+func TestWhatTheServiceMakesOfOfficeFilesIsNoChange(t *testing.T) { in(t, testOffice) }
+
+func testOffice(t *testing.T, l *lab) {
+	l.o.Policy = cache.KeepBoth
+	l.Server.SetOfficeRewrite(5 * time.Second)
+	l.write("a.docx", "document")
+	l.upload()
+	time.Sleep(time.Minute)
+	l.quiet("after the service has rewritten it")
+	l.write("a.docx", "another document")
+	if r := l.upload(); r.Sent != 1 || r.Conflicts != 0 {
+		t.Errorf("result %+v", r)
+	}
+	if n := len(l.there()); n != 1 {
+		t.Errorf("%d files are there", n)
+	}
+}
+
+func TestNobodyIsToldTwice(t *testing.T) {
+	l := newLab(t, nil)
+	l.write("locked.txt", "x")
+	l.upload()
+	must(t, l.Far.Lock("/backup/up/locked.txt", 423))
+	l.write("locked.txt", "y")
+	l.write("other.txt", "z")
+	r := l.upload()
+	if r.Deferred != 1 || r.Sent != 1 || len(r.Problems) != 1 || r.Problems[0].Path != "locked.txt" {
+		t.Errorf("result %+v", r)
 	}
 }

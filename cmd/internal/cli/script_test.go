@@ -67,6 +67,10 @@ func TestMain(m *testing.M) {
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
 //	unpack ZIP FILE              put all that is in a zip file into one file
 //	await MOUNT                  wait until a mount has a daemon
+//	fill FOLDER                  make a folder of many files
+//	kills COMMAND…               run a command some times, killing it each time somewhere on its way
+//	sent FOLDER PATH             a folder, and one of the drive, are equal by path and SHA-256
+//	bodies any|none              the service has taken no bytes of files since it was last asked
 func TestScripts(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
 		t.Skip("no /dev/fuse: the scripts mount")
@@ -95,6 +99,10 @@ func TestScripts(t *testing.T) {
 			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
 			"unpack":    w.command(2, (*world).unpack),
+			"fill":      w.command(1, (*world).fill),
+			"kills":     w.command(1, (*world).kills),
+			"sent":      w.command(2, (*world).sent),
+			"bodies":    w.command(1, (*world).bodies),
 		},
 		RequireExplicitExec: true,
 	})
@@ -115,7 +123,8 @@ type world struct {
 	kept   graphtest.Info
 	// documents are those that recordings save.
 	documents []graphtest.Info
-	seen      int // write requests
+	seen      int   // write requests
+	up        int64 // bytes of files taken
 }
 
 func (ws *worlds) setup(e *testscript.Env) error {
