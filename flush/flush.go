@@ -123,6 +123,7 @@ const (
 	NoticeConflict NoticeKind = "conflict" // both sides changed something
 	NoticeStuck    NoticeKind = "stuck"    // refused for days; a conflict copy is offered
 	NoticeBack     NoticeKind = "back"     // signed in, or in reach, again
+	NoticeUnsent   NoticeKind = "unsent"   // the machine is about to sleep or to end, or the battery is low
 )
 
 // Path names something in a drive.

@@ -74,7 +74,9 @@ func Run(ctx context.Context, o Options) error {
 		why = "unmounted by somebody else"
 	}
 	m.log.Info("stopping", "mount", m.point, "why", why)
-	m.sayUnsent()
+	if why != "asked to" { // who asked is told by the command
+		m.sayUnsent(isEnded)
+	}
 	err := m.takeDown()
 	m.farewell(err)
 	return err
@@ -164,6 +166,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 			m.log.Error("flush engine", "err", err)
 		}
 	})
+	m.running.Go(func() { m.watchMachine(engineCtx) })
 	m.control = control.Serve(m.listener, &answers{m}, m.log)
 	return nil
 }
@@ -291,19 +294,6 @@ func (m *mount) ready() Ready {
 	return r
 }
 
-// sayUnsent says what a mount that ends leaves to be sent by the next one.
-func (m *mount) sayUnsent() {
-	items, bytes := 0, int64(0)
-	for _, d := range m.drives {
-		if p, err := m.store.Outbox(d.info.Num).Pending(); err == nil {
-			items, bytes = items+p.Items, bytes+p.Bytes
-		}
-	}
-	if items > 0 {
-		m.log.Warn("there are changes that were not sent; they are kept for the next mount", "changes", items, "bytes", bytes)
-	}
-}
-
 // askToStop makes Run go on to its end.
 func (m *mount) askToStop() { m.stopOnce.Do(func() { close(m.stop) }) }
 
@@ -327,6 +317,9 @@ func (m *mount) takeDown() error {
 		errs = append(errs, m.files.Close())
 	}
 	if m.herald != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), farewellTime)
+		m.herald.settle(ctx)
+		cancel()
 		m.herald.end()
 	}
 	if m.store != nil {

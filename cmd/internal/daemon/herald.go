@@ -33,6 +33,7 @@ type herald struct {
 	show  func(title, text string) error // nil: there is no desktop
 
 	news   chan flush.Notice
+	marks  chan chan struct{} // to be closed when all news before has been told
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 	shown  chan struct{} // holds one token while no desktop notification is under way
@@ -50,7 +51,7 @@ type told struct {
 // startHerald begins to tell; end ends it.
 func startHerald(o config.Notify, mount string, log *slog.Logger) *herald {
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &herald{o: o, mount: mount, log: log, news: make(chan flush.Notice, newsWaiting), cancel: cancel, shown: make(chan struct{}, 1)}
+	h := &herald{o: o, mount: mount, log: log, news: make(chan flush.Notice, newsWaiting), marks: make(chan chan struct{}), cancel: cancel, shown: make(chan struct{}, 1)}
 	h.shown <- struct{}{}
 	if o.Desktop && hasDesktop(runtime.GOOS, os.Getenv) {
 		h.show = onDesktop
@@ -69,6 +70,20 @@ func (h *herald) tell(n flush.Notice) {
 	}
 }
 
+// settle waits until everything that was told so far has been, or ctx ends.
+func (h *herald) settle(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case h.marks <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 // end breaks off the command that runs. What was not told by now is in the log.
 func (h *herald) end() {
 	h.cancel()
@@ -79,12 +94,26 @@ func (h *herald) run(ctx context.Context) {
 	for {
 		select {
 		case n := <-h.news:
-			h.desktop(ctx, n)
-			h.command(ctx, n)
+			h.announce(ctx, n)
+		case mark := <-h.marks:
+			for waiting := true; waiting; {
+				select {
+				case n := <-h.news:
+					h.announce(ctx, n)
+				default:
+					waiting = false
+				}
+			}
+			close(mark)
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+func (h *herald) announce(ctx context.Context, n flush.Notice) {
+	h.desktop(ctx, n)
+	h.command(ctx, n)
 }
 
 // desktop shows a notice. A session bus that does not answer is waited for a moment, and left alone

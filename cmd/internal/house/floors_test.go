@@ -71,6 +71,7 @@ var rooms = map[string]string{
 	"software.sslmate.com/src/go-pkcs12":                         "graph/auth",
 	"github.com/spf13/cobra":                                     "cmd/internal/cli",
 	"github.com/gen2brain/beeep":                                 "cmd/internal/daemon",
+	"github.com/godbus/dbus":                                     "cmd/internal/daemon",
 	"github.com/goccy/go-yaml":                                   "cmd/internal/config",
 	"github.com/joho/godotenv":                                   "cmd/internal/config",
 	"github.com/go-git/go-git":                                   "cmd/internal/cli",
