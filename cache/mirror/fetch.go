@@ -322,7 +322,7 @@ func (r *run) whole(ctx context.Context, id graph.ItemID, i *item, at string) er
 		return err
 	}
 	err = r.download(ctx, f, id, i.Ver, at)
-	if err == nil {
+	if err == nil && i.Ver.Size > 0 {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
