@@ -367,3 +367,45 @@ func TestWhatTheKernelDoesByItself(t *testing.T) {
 		t.Errorf("left behind: %v, %v", es, err)
 	}
 }
+
+// TestLocksAreTheKernels tries the locks of one machine: of whole files, and of ranges by open file.
+func TestLocksAreTheKernels(t *testing.T) {
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", []byte("some bytes")) })
+	_, root := w.Mount(t)
+	var fds [2]int
+	for i := range fds {
+		f, err := os.OpenFile(filepath.Join(root, "f"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		fds[i] = int(f.Fd())
+	}
+	lock := func(i int, how int) error { return unix.Flock(fds[i], how|unix.LOCK_NB) }
+	ofd := func(i int, kind int16, from, n int64) error {
+		return unix.FcntlFlock(uintptr(fds[i]), unix.F_OFD_SETLK, &unix.Flock_t{Type: kind, Start: from, Len: n})
+	}
+	for _, c := range []struct {
+		name string
+		err  error
+		want error
+	}{
+		{"flock", lock(0, unix.LOCK_EX), nil},
+		{"flock of another", lock(1, unix.LOCK_SH), unix.EWOULDBLOCK},
+		{"flock given up", lock(0, unix.LOCK_UN), nil},
+		{"flock shared", lock(1, unix.LOCK_SH), nil},
+		{"flock shared by two", lock(0, unix.LOCK_SH), nil},
+		{"range", ofd(0, unix.F_WRLCK, 0, 4), nil},
+		{"range that meets it", ofd(1, unix.F_RDLCK, 3, 4), unix.EAGAIN},
+		{"range beside it", ofd(1, unix.F_WRLCK, 4, 4), nil},
+		{"range given up", ofd(0, unix.F_UNLCK, 0, 4), nil},
+		{"range that is free again", ofd(1, unix.F_WRLCK, 0, 4), nil},
+	} {
+		if !errors.Is(c.err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, c.err, c.want)
+		}
+	}
+	if reads, _ := w.Remote.Reads(); reads != 0 {
+		t.Errorf("the remote was asked %d times for bytes", reads)
+	}
+}
