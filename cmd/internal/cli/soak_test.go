@@ -73,8 +73,10 @@ func TestSoak(t *testing.T) {
 	work(*soak - begin)
 	after := takes(t)
 	t.Logf("after %v: %v; after %v: %v", begin, before, *soak, after)
-	// Connections to the service come and go, each with two goroutines, and so do the store's tables in memory.
-	if after.goroutines > before.goroutines+8 || after.descriptors > before.descriptors+8 || after.memory > before.memory*5/4+24<<20 {
+	// Connections to the service come and go, each with two goroutines. Memory is what it is after a minute: the
+	// store's tables must have been full once.
+	if after.goroutines > before.goroutines+8 || after.descriptors > before.descriptors+8 ||
+		begin == time.Minute && after.memory > before.memory*5/4+8<<20 {
 		t.Errorf("it takes more and more: %v after %v, %v after %v", before, begin, after, *soak)
 	}
 	for _, w := range workers {
