@@ -4,11 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,7 +44,7 @@ func TestSoak(t *testing.T) {
 	defer func() { stop() }()
 	var workers []*worker
 	for i := range 3 {
-		workers = append(workers, newWorker(t, filepath.Join(s.point, fmt.Sprint("worker-", i)), uint64(i)))
+		workers = append(workers, newWorker(t, filepath.Join(s.point, fmt.Sprint("worker-", i)), byte(i)))
 	}
 	work := func(d time.Duration) {
 		end := time.Now().Add(d)
@@ -228,16 +230,19 @@ func takes(t *testing.T) taken {
 type worker struct {
 	t     *testing.T
 	dir   string
-	rnd   *rand.ChaCha8
-	files map[string][sha256.Size]byte
+	rnd   *rand.Rand
+	bytes *rand.ChaCha8
+	files map[string][]byte // by name in dir
+	dirs  map[string]bool
 }
 
-func newWorker(t *testing.T, dir string, seed uint64) *worker {
+func newWorker(t *testing.T, dir string, seed byte) *worker {
 	t.Helper()
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &worker{t: t, dir: dir, rnd: rand.NewChaCha8([32]byte{byte(seed)}), files: map[string][sha256.Size]byte{}}
+	bytes := rand.NewChaCha8([32]byte{seed})
+	return &worker{t: t, dir: dir, rnd: rand.New(bytes), bytes: bytes, files: map[string][]byte{}, dirs: map[string]bool{".": true}}
 }
 
 func (w *worker) path(name string) string { return filepath.Join(w.dir, name) }
@@ -248,25 +253,45 @@ func (w *worker) must(what string, err error) {
 	}
 }
 
+func (w *worker) data(n int) []byte {
+	b := make([]byte, w.rnd.IntN(n))
+	w.bytes.Read(b)
+	return b
+}
+
+// folder picks one of those that are there.
+func (w *worker) folder() string {
+	return slices.Sorted(maps.Keys(w.dirs))[w.rnd.IntN(len(w.dirs))]
+}
+
+func (w *worker) name() string {
+	return filepath.Join(w.folder(), fmt.Sprintf("f%02d", w.rnd.IntN(25)))
+}
+
 // step does one thing of those that programs do.
 func (w *worker) step() {
-	pick := func(n uint64) uint64 { return w.rnd.Uint64() % n }
-	name := fmt.Sprintf("f%02d", pick(60))
+	name := w.name()
 	p := w.path(name)
 	_, there := w.files[name]
-	switch pick(10) {
+	switch w.rnd.IntN(14) {
 	case 0, 1: // a program saves
-		data := make([]byte, pick(60_000))
-		w.rnd.Read(data)
+		data := w.data(60_000)
 		w.must("write", os.WriteFile(p+".tmp", data, 0o644))
 		w.must("rename", os.Rename(p+".tmp", p))
-		w.files[name] = sha256.Sum256(data)
+		w.files[name] = data
 	case 2: // another does in place
-		data := make([]byte, pick(20_000))
-		w.rnd.Read(data)
+		data := w.data(20_000)
 		w.must("write", os.WriteFile(p, data, 0o644))
-		w.files[name] = sha256.Sum256(data)
-	case 3, 4, 5:
+		w.files[name] = data
+	case 3: // a third keeps a backup
+		if there {
+			data := w.data(20_000)
+			w.must("rename", os.Rename(p, p+"~"))
+			w.must("write", os.WriteFile(p, data, 0o644))
+			w.must("remove", os.Remove(p+"~"))
+			w.files[name] = data
+		}
+	case 4, 5:
 		w.read(name)
 	case 6:
 		if there {
@@ -274,7 +299,7 @@ func (w *worker) step() {
 			delete(w.files, name)
 		}
 	case 7:
-		if to := fmt.Sprintf("f%02d", pick(60)); there && to != name {
+		if to := w.name(); there && to != name {
 			w.must("rename", os.Rename(p, w.path(to)))
 			w.files[to] = w.files[name]
 			delete(w.files, name)
@@ -285,11 +310,59 @@ func (w *worker) step() {
 			w.must("chmod", os.Chmod(p, 0o640))
 		}
 	case 9:
-		list, err := os.ReadDir(w.dir)
-		w.must("list", err)
-		if len(list) != len(w.files) {
-			w.t.Errorf("%s has %d files, want %d", w.dir, len(list), len(w.files))
+		w.list()
+	case 10:
+		if there {
+			f, err := os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0)
+			w.must("open", err)
+			line := w.data(500)
+			_, err = f.Write(line)
+			w.must("append", errors.Join(err, f.Close()))
+			w.files[name] = append(bytes.Clone(w.files[name]), line...)
 		}
+	case 11:
+		if to := w.name(); there && w.files[to] != nil && to != name {
+			w.must("exchange", unix.Renameat2(unix.AT_FDCWD, p, unix.AT_FDCWD, w.path(to), unix.RENAME_EXCHANGE))
+			w.files[to], w.files[name] = w.files[name], w.files[to]
+		}
+	case 12:
+		if d := fmt.Sprintf("d%d", w.rnd.IntN(4)); !w.dirs[d] {
+			w.must("mkdir", os.Mkdir(w.path(d), 0o755))
+			w.dirs[d] = true
+		}
+	case 13:
+		if d, to := w.folder(), fmt.Sprintf("d%d", w.rnd.IntN(4)); d != "." && !w.dirs[to] {
+			w.must("rename", os.Rename(w.path(d), w.path(to)))
+			delete(w.dirs, d)
+			w.dirs[to] = true
+			for name, data := range w.files {
+				if filepath.Dir(name) == d {
+					delete(w.files, name)
+					w.files[filepath.Join(to, filepath.Base(name))] = data
+				}
+			}
+		}
+	}
+}
+
+func (w *worker) list() {
+	dir := w.folder()
+	list, err := os.ReadDir(w.path(dir))
+	w.must("list", err)
+	var got, want []string
+	for _, e := range list {
+		got = append(got, filepath.Join(dir, e.Name()))
+	}
+	for _, names := range []iter.Seq[string]{maps.Keys(w.files), maps.Keys(w.dirs)} {
+		for name := range names {
+			if filepath.Dir(name) == dir && name != "." {
+				want = append(want, name)
+			}
+		}
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		w.t.Errorf("%s holds %v, want %v", w.path(dir), got, want)
 	}
 }
 
@@ -302,7 +375,7 @@ func (w *worker) read(name string) {
 		}
 	case err != nil:
 		w.t.Errorf("read: %v", err)
-	case sha256.Sum256(data) != want:
+	case !bytes.Equal(data, want):
 		w.t.Errorf("%s has other bytes: %d", name, len(data))
 	}
 }
@@ -311,5 +384,8 @@ func (w *worker) read(name string) {
 func (w *worker) check() {
 	for name := range w.files {
 		w.read(name)
+	}
+	for range 20 {
+		w.list()
 	}
 }
