@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -261,5 +263,42 @@ func TestDirtyBelow(t *testing.T) {
 		if _, kept := s.unsent.get(d.Num, s.unsent.now()); !kept {
 			t.Errorf("after step %d it is not remembered", i)
 		}
+	}
+}
+
+// Space is put by while there is some, and given up for a store that is opened on a full disk.
+func TestBallast(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, dir)
+	at := filepath.Join(dir, ballastFile)
+	left := int64(freeFloor + 2*ballast - 1)
+	s.free = func(string) (int64, error) { return left, nil }
+	if err := s.makeBallast(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(at); err == nil {
+		t.Error("it is made where space is short")
+	}
+	left = 1 << 40
+	if err := errors.Join(s.makeBallast(), s.makeBallast()); err != nil {
+		t.Skipf("this disk can put no space by: %v", err)
+	}
+	if st, err := os.Stat(at); err != nil || st.Size() != ballast || st.Mode().Perm() != 0o600 {
+		t.Fatalf("%v, %v", st, err)
+	}
+	s.free = func(string) (int64, error) {
+		if _, err := os.Lstat(at); err == nil {
+			return 0, nil
+		}
+		return ballast, nil
+	}
+	if err := s.roomFor(grows); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a change may have it: %v", err)
+	}
+	if err := s.roomToOpen(); err != nil {
+		t.Errorf("it is not given up: %v", err)
+	}
+	if _, err := os.Lstat(at); err == nil {
+		t.Error("it is still there")
 	}
 }

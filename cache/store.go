@@ -377,15 +377,12 @@ func (s *Store) Close() error {
 			}
 		}
 		return nil
-	}); err != nil && !errors.Is(err, errClosed) {
-		return errors.Join(err, s.shut())
-	} else if err != nil {
+	}); errors.Is(err, errClosed) {
 		return nil
+	} else if err != nil && !errors.Is(err, ErrNoSpace) { // then some numbers are never used
+		return errors.Join(err, s.shut())
 	}
-	if err := s.shut(); err != nil {
-		return err
-	}
-	return nil
+	return s.shut()
 }
 
 // shut closes what is open, and if that went well leaves word that it did.
@@ -396,8 +393,9 @@ func (s *Store) shut() error {
 	opened := s.db != nil && s.headAt != nil
 	if opened {
 		if err := s.roomToClose(); err != nil {
-			// Badger would die of it; as it is, it is as after a kill, which loses nothing.
-			return errors.Join(err, s.Sync(), s.content.Close(), s.headAt.Close(), s.lock.release())
+			// Badger would die of it. As it is, it is as after a kill, which loses nothing.
+			s.log.Warn("the disk of the state folder is full: what is known stays as it is, and is looked at once more at the next start", "dir", s.dir, "err", err)
+			return errors.Join(s.Sync(), s.content.Close(), s.headAt.Close(), s.lock.release())
 		}
 	}
 	var errs []error

@@ -65,6 +65,7 @@ func TestMain(m *testing.M) {
 //	mode MODE FILE…              the files have these permissions
 //	status N COMMAND…            run a command that ends with exit status N
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
+//	disk MIB FOLDER              mount a new disk of so many MiB at a folder; [disk] says whether that can be
 //	unpack ZIP FILE              put all that is in a zip file into one file
 //	await MOUNT                  wait until a mount has a daemon
 //	fill FOLDER                  make a folder of many files
@@ -103,6 +104,13 @@ func TestScripts(t *testing.T) {
 			"kills":     w.command(1, (*world).kills),
 			"sent":      w.command(2, (*world).sent),
 			"bodies":    w.command(1, (*world).bodies),
+			"disk":      w.command(2, (*world).disk),
+		},
+		Condition: func(what string) (bool, error) {
+			if what != "disk" {
+				return false, fmt.Errorf("condition %s is not known", what)
+			}
+			return disks(), nil
 		},
 		RequireExplicitExec: true,
 	})
@@ -123,8 +131,9 @@ type world struct {
 	kept   graphtest.Info
 	// documents are those that recordings save.
 	documents []graphtest.Info
-	seen      int   // write requests
-	up        int64 // bytes of files taken
+	seen      int      // write requests
+	up        int64    // bytes of files taken
+	disks     []string // mounted for the script
 }
 
 func (ws *worlds) setup(e *testscript.Env) error {
@@ -155,6 +164,11 @@ func (w *world) end() {
 	}
 	if w.server != nil {
 		_ = w.server.Close()
+	}
+	for _, dir := range w.disks {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "unmounting a disk: %v: %s\n", err, out)
+		}
 	}
 }
 
@@ -389,6 +403,31 @@ func gone(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	return strings.HasPrefix(rest, "Z")
+}
+
+// disks reports whether the test may make disks: a loop device has to be mounted for one.
+func disks() bool {
+	_, err := exec.LookPath("mkfs.ext4")
+	_, loop := os.Stat("/dev/loop-control")
+	return os.Geteuid() == 0 && err == nil && loop == nil
+}
+
+func (w *world) disk(ts *testscript.TestScript, args []string) error {
+	image, dir := ts.MkAbs("disk.img"), ts.MkAbs(args[1])
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, c := range [][]string{
+		{"truncate", "-s", args[0] + "M", image},
+		{"mkfs.ext4", "-q", "-m", "0", image},
+		{"mount", "-o", "loop", image, dir},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w: %s", c, err, out)
+		}
+	}
+	w.disks = append(w.disks, dir)
+	return os.Chmod(dir, 0o700)
 }
 
 func (w *world) unpack(ts *testscript.TestScript, args []string) error {
