@@ -13,7 +13,7 @@ import (
 	"github.com/duskfs/duskfs/graph"
 )
 
-// rounds is how often a flush plans again after it met somebody else's change.
+// rounds is how often a flush plans if nothing else is said.
 const rounds = 3
 
 // staleAfter is the least time without a look at the service after which the tree counts as stale.

@@ -44,6 +44,9 @@ func New(o Options) *Engine {
 	if o.Poll == 0 {
 		o.Poll = DefaultPoll
 	}
+	if o.Rounds <= 0 {
+		o.Rounds = rounds
+	}
 	e := &Engine{o: o, note: readNote(o.State, o.Logger), calls: map[*call]struct{}{}, under: map[string]*shared{}}
 	e.idle = sync.NewCond(&e.mu)
 	if o.Throttle == nil {

@@ -77,7 +77,7 @@ func (f *flight) run(ctx context.Context) error {
 	until := f.o.Limits.End(f.receipt.Started)
 	defer f.gate.close()
 	var ask []graph.ItemID // that were not what they were believed to be
-	for round, last := 1, rounds; ; round++ {
+	for round, last := 1, f.o.Rounds; ; round++ {
 		f.show.phase("refresh")
 		if err := f.refresher.Ask(ctx, ask...); err != nil {
 			return err
@@ -94,7 +94,7 @@ func (f *flight) run(ctx context.Context) error {
 		}
 		f.show.phase("plan")
 		if f.gate.plan() {
-			last = round + rounds - 1 // somebody wants what was changed since the last plan
+			last = round + f.o.Rounds - 1 // somebody wants what was changed since the last plan
 		}
 		todo, err := f.plan(round)
 		if err != nil {

@@ -55,6 +55,9 @@ type Options struct {
 	Poll time.Duration
 	// Parallel is how many steps of one drive are under way at once; default 4.
 	Parallel int
+	// Rounds is how often one flush plans at most: again after it met somebody else's change, or lost an
+	// answer. Default 3.
+	Rounds int
 	// Guard holds deletions back when there are many; zero means plan's default.
 	Guard plan.Guard
 	// After starts a flush by itself when nothing has been changed for so long; 0 does not.

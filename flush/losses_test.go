@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/duskfs/duskfs/flush"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/graph/graphtest"
 )
@@ -25,6 +26,29 @@ func TestAStoreThatKnowsNothingDeletesNothing(t *testing.T) {
 			t.Errorf("there: %v", got)
 		}
 	})
+}
+
+// One try alone leaves what met somebody else's change to the next flush.
+func TestRetriesAreAnOption(t *testing.T) {
+	for rounds, left := range map[int]int{1: 1, 2: 0} {
+		in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+			w.Server.SetFeedLag(time.Hour)
+			time.Sleep(2 * time.Hour)
+			with(w, flush.Options{Rounds: rounds})
+			w.Refresh()
+			put(t, w.Far, "/a.txt", "theirs")
+			must(t, w.Write("/a.txt", []byte("mine")))
+			if r := w.Flush(); r.Left != left {
+				t.Errorf("%d rounds: %+v", rounds, r)
+			}
+			time.Sleep(2 * time.Hour)
+			w.Flush()
+			w.Equal()
+			if got := w.There(); len(got) != 2 || got["/a.txt"] != "theirs" {
+				t.Errorf("%d rounds: %v", rounds, got)
+			}
+		})
+	}
 }
 
 // A library puts properties into an Office file some seconds after it was sent. That is nobody's change: work that

@@ -44,6 +44,9 @@ type Config struct {
 
 	StateDir string // absolute
 
+	Timeout  time.Duration // for the head of an answer, and for a byte of a body
+	Patience time.Duration // for a call that the service refuses for now
+
 	FlushAt      schedule.Rule // times of day at which changes are sent by themselves
 	RefreshEvery time.Duration // how often to ask for remote changes
 	Flush        Flush
@@ -91,6 +94,7 @@ type Flush struct {
 	Rate           schedule.Rate // bytes a second
 	Order          plan.Order
 	Transfers      int  // steps of one drive under way at once
+	Retries        int  // how often one flush tries again what met somebody else's change
 	NoRemoteDelete bool // nothing is ever deleted there
 }
 

@@ -83,6 +83,10 @@ func Keys() []Key {
 		{Name: "ca.file", Help: "PEM file with further certificate authorities",
 			set: path(func(c *Config) *string { return &c.CAFile })},
 		{Name: "proxy", Help: "address of a proxy (http, https or socks5)", set: setProxy},
+		{Name: "network.timeout", Help: "how long an answer of the service, or more of one, is waited for", initial: fixed("1m"),
+			set: period(func(c *Config) *time.Duration { return &c.Timeout }, 5*time.Second)},
+		{Name: "network.patience", Help: "how long a call is made again and again while the service asks to wait", initial: fixed("20m"),
+			set: period(func(c *Config) *time.Duration { return &c.Patience }, time.Second)},
 		{Name: "state.dir", Help: "folder that keeps unsent work and what is known of the drives",
 			initial: func(p place) string { return p.dirs.State }, set: path(func(c *Config) *string { return &c.StateDir })},
 		{Name: "flush.zone", Help: "time zone of flush.at and flush.bandwidth, such as Europe/Berlin; without it, that of the machine", set: setZone},
@@ -98,6 +102,7 @@ func Keys() []Key {
 		{Name: "flush.bandwidth", list: true, Help: "bytes a second, perhaps by time of day, such as mon-fri 08:00-18:00 500kB", initial: fixed("off"), set: setBandwidth},
 		{Name: "flush.order", Help: "small, large or oldest: which files are sent first", initial: fixed("small"), set: setOrder},
 		{Name: "flush.transfers", Help: "how many changes of a drive are sent at once, 1 to 16", initial: fixed("4"), set: setTransfers},
+		{Name: "flush.retries", Help: "how often one flush tries again what met somebody else's change or lost its answer, 0 to 10; the next flush does in any case", initial: fixed("2"), set: setRetries},
 		{Name: "flush.no-remote-delete", Help: "never delete anything there", initial: fixed("false"),
 			set: func(c *Config, s string, _ place) error { return setBool(&c.Flush.NoRemoteDelete, s) }},
 		{Name: "conflicts", Help: "keep-both, mine or theirs: what becomes of a file that both sides changed", initial: fixed("keep-both"), set: setConflicts},
@@ -356,6 +361,27 @@ func setTransfers(c *Config, s string, _ place) error {
 	}
 	c.Flush.Transfers = n
 	return nil
+}
+
+func setRetries(c *Config, s string, _ place) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > 10 {
+		return fmt.Errorf("want a number from 0 to 10, not %q", s)
+	}
+	c.Flush.Retries = n
+	return nil
+}
+
+// period is a time that cannot be off.
+func period(field func(*Config) *time.Duration, least time.Duration) func(*Config, string, place) error {
+	return func(c *Config, s string, _ place) error {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < least {
+			return fmt.Errorf("want a time of %v or more such as 90s or 5m, not %q", least, s)
+		}
+		*field(c) = d
+		return nil
+	}
 }
 
 func setConflicts(c *Config, s string, _ place) (err error) {

@@ -65,6 +65,7 @@ func connect(cfg *config.Config, version string, log *slog.Logger, signIn func(a
 	options := rest.Options{
 		GraphURL: cfg.GraphURL, Tokens: source, User: user,
 		Transport: transport, Version: version, Logger: log,
+		HeaderTimeout: cfg.Timeout, StallTimeout: cfg.Timeout, Patience: cfg.Patience,
 	}
 	client, err := rest.New(options)
 	if err != nil {

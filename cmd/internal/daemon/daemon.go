@@ -234,7 +234,7 @@ func (m *mount) newEngine() *flush.Engine {
 	c := m.cfg.Flush
 	o := flush.Options{
 		Store: m.store, Schedule: m.cfg.FlushAt, Poll: m.cfg.RefreshEvery, Logger: m.log,
-		After: c.After, Order: c.Order, Parallel: c.Transfers, NoDeletes: c.NoRemoteDelete,
+		After: c.After, Order: c.Order, Parallel: c.Transfers, Rounds: 1 + c.Retries, NoDeletes: c.NoRemoteDelete,
 		Limits: flush.Limits{Bytes: c.MaxBytes, Time: c.MaxDuration, Until: c.Deadline, Rate: c.Rate}, Throttle: m.throttle,
 		State: m.account.dir, Account: m.account.source.Identity().Name, Notify: m.herald.tell,
 		Writeback: func(ino cache.Ino) { m.kernel.Writeback(ino) },
