@@ -86,6 +86,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for len(e.calls) > 0 {
 		e.idle.Wait()
 	}
+	e.note.save()
 	return nil
 }
 

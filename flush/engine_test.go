@@ -280,6 +280,26 @@ func TestThePauseOutlivesTheEngine(t *testing.T) {
 	})
 }
 
+func TestTheEndOfRunNotesWhenTheDriveWasReached(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		w.Use(w.Near)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.Engine.Run(ctx) }()
+		time.Sleep(20 * time.Minute)
+		_, err := w.Engine.Refresh(t.Context())
+		must(t, err)
+		time.Sleep(time.Minute)
+		reached := w.Engine.Status().Drives[0].LastRefresh
+		cancel()
+		must(t, <-ended)
+		w.Use(w.Near)
+		if at := w.Engine.Status().Drives[0].LastRefresh; !at.Equal(reached) {
+			t.Errorf("reached at %v, noted %v", reached, at)
+		}
+	})
+}
+
 func TestAFlushStartsWhenNothingWasChangedForAWhile(t *testing.T) {
 	running(t, flush.Options{After: 10 * time.Minute, Poll: time.Hour}, func(t *testing.T, w *simtest.World) {
 		for i := range 5 {

@@ -114,6 +114,18 @@ func (n *note) reach(d cache.DriveNum, at time.Time) {
 	}
 }
 
+// save writes down what only goes to the file now and then.
+func (n *note) save() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for d, at := range n.text.Reached {
+		if !n.kept[d].Equal(at) {
+			n.write()
+			return
+		}
+	}
+}
+
 // write replaces the file. The caller has mu.
 func (n *note) write() {
 	text, err := json.Marshal(n.text)

@@ -99,6 +99,13 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part,
 	c.AddCommand(a.diffCommand(), a.discardCommand(), a.conflictsCommand(), a.logCommand(), a.pauseCommand(), a.resumeCommand(), a.uploadCommand())
 	c.AddCommand(a.doctorCommand(), a.exportPendingCommand(), a.probeCommand())
 	c.InitDefaultHelpCmd()
+	c.InitDefaultCompletionCmd()
+	for _, sub := range c.Commands() {
+		if sub.Name() == "completion" { // else a shell that it does not know would be no error
+			sub.Args, sub.RunE = noArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
+	c.Version = version()
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -26,6 +27,7 @@ changes, compares both sides byte by byte, and leaves nothing behind.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep) },
 	}
 	c.Flags().BoolVar(&keep, "keep", false, "leave it mounted to play with, until Ctrl-C")
+	a.jsonFlag(c)
 	return c
 }
 
@@ -39,6 +41,7 @@ type demo struct {
 	daemon *control.Client
 	began  time.Time
 	rows   []row
+	out    io.Writer // of the steps: standard error if the end is JSON
 }
 
 func (a *app) demo(ctx context.Context, keep bool) (err error) {
@@ -50,7 +53,10 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(base)) }()
-	d := &demo{app: a, ctx: ctx, mount: filepath.Join(base, "OneDrive"), began: time.Now()}
+	d := &demo{app: a, ctx: ctx, mount: filepath.Join(base, "OneDrive"), began: time.Now(), out: a.Out}
+	if a.json {
+		d.out = a.Err
+	}
 	if err := os.Mkdir(d.mount, 0o700); err != nil {
 		return err
 	}
@@ -89,8 +95,7 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	d.say("the folder is empty again, and everything this demo made is removed")
-	d.table()
-	return nil
+	return d.table()
 }
 
 // day is the working day: every part is a step that people see.
@@ -176,8 +181,8 @@ func haveFUSE() error {
 
 // step begins a step that people see.
 func (d *demo) step(text string) {
-	fmt.Fprintf(d.Out, "\n%5.1fs  %s\n", time.Since(d.began).Seconds(), text)
+	fmt.Fprintf(d.out, "\n%5.1fs  %s\n", time.Since(d.began).Seconds(), text)
 }
 
 // say tells what a step found.
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.Out, "        "+format+"\n", args...) }
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "        "+format+"\n", args...) }

@@ -18,7 +18,10 @@ import (
 )
 
 // row is one line of the table at the end.
-type row struct{ what, result string }
+type row struct {
+	What   string `json:"what"`
+	Result string `json:"result"`
+}
 
 func (d *demo) note(what, format string, args ...any) {
 	d.rows = append(d.rows, row{what, fmt.Sprintf(format, args...)})
@@ -148,7 +151,7 @@ func (d *demo) status() error {
 	if err != nil {
 		return err
 	}
-	if err := writeStatus(indented{d.Out}, s); err != nil {
+	if err := writeStatus(indented{d.out}, s); err != nil {
 		return err
 	}
 	if writes != 0 {
@@ -318,14 +321,25 @@ func (d *demo) again() error {
 }
 
 // table sums up.
-func (d *demo) table() {
-	fmt.Fprintln(d.Out)
-	w := tabwriter.NewWriter(d.Out, 0, 4, 3, ' ', 0)
+func (d *demo) table() error {
+	took := time.Since(d.began)
+	if d.json {
+		return d.printJSON(demoReport{Checks: d.rows, Seconds: took.Seconds()})
+	}
+	fmt.Fprintln(d.out)
+	w := tabwriter.NewWriter(d.out, 0, 4, 3, ' ', 0)
 	for _, r := range d.rows {
-		fmt.Fprintf(w, "  %s\t%s\n", r.what, r.result)
+		fmt.Fprintf(w, "  %s\t%s\n", r.What, r.Result)
 	}
 	_ = w.Flush() // people who do not read do not miss it
-	fmt.Fprintf(d.Out, "\nDone in %.1f s. With an account of your own: see \"Quick start\" in README.md.\n", time.Since(d.began).Seconds())
+	fmt.Fprintf(d.out, "\nDone in %.1f s. With an account of your own: see \"Quick start\" in README.md.\n", took.Seconds())
+	return nil
+}
+
+// demoReport is what `duskfs demo --json` prints.
+type demoReport struct {
+	Checks  []row   `json:"checks"`
+	Seconds float64 `json:"seconds"`
 }
 
 // indented indents every line that is written in one call.

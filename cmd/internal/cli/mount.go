@@ -45,6 +45,7 @@ DRIVE is one of
 	a.setting(c, false, "read-only", "read-only", "", "refuse every change")
 	a.setting(c, false, "flush.at", "flush-at", "TIMES", "send changes at these times of day, such as 18:00")
 	a.setting(c, false, "refresh.every", "refresh-every", "TIME", "how often to ask for remote changes, such as 5m")
+	a.jsonFlag(c)
 	return c
 }
 
@@ -69,7 +70,7 @@ func (a *app) mountArgs(args []string) error {
 		}
 	}
 	for _, d := range drives {
-		if strings.ContainsAny(d, ",\n") {
+		if strings.Contains(d, "\n") {
 			return usage("%q names no drive", d)
 		}
 	}
@@ -117,6 +118,12 @@ func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
 
 func (a *app) sayReady(r daemon.Ready) {
 	a.sayStale(r)
+	if a.json {
+		if err := a.printJSON(r); err != nil {
+			fmt.Fprintln(a.Err, oneLine(err))
+		}
+		return
+	}
 	fmt.Fprintf(a.Err, "%s mounted at %s; Ctrl-C unmounts\n", strings.Join(r.Drives, ", "), r.Mount)
 }
 
@@ -136,10 +143,7 @@ func (a *app) mountBackground(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Mountpoint == "" || len(cfg.Drives) == 0 {
-		return usage("name drives and a mountpoint: `duskfs mount DRIVE... MOUNTPOINT`")
-	}
-	if err := daemon.PrepareState(cfg.StateDir); err != nil {
+	if _, err := daemon.Check(cfg); err != nil {
 		return err
 	}
 	args := slices.Clone(a.args)
@@ -157,6 +161,9 @@ func (a *app) mountBackground(ctx context.Context) error {
 		return err
 	}
 	a.sayStale(ready)
+	if a.json {
+		return a.printJSON(ready)
+	}
 	_, err = fmt.Fprintf(a.Out, "%s mounted at %s\n", strings.Join(ready.Drives, ", "), ready.Mount)
 	return err
 }

@@ -21,6 +21,7 @@ mount whose daemon was killed is cleared.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.unmount(c.Context(), first(args), send) },
 	}
 	c.Flags().BoolVar(&send, "flush", false, "send all changes first; the mount stays if that fails")
+	a.jsonFlag(c)
 	return c
 }
 
@@ -33,6 +34,9 @@ func (a *app) unmount(ctx context.Context, path string, send bool) error {
 	case cerr != nil:
 		return cerr
 	case cleared:
+		if a.json {
+			return a.printJSON(unmounted{Mount: a.lexical(path), Cleared: true})
+		}
 		fmt.Fprintf(a.Err, "cleared what a daemon that was killed had left at %s\n", path)
 		return nil
 	}
@@ -74,8 +78,19 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 	if err := d.Unmount(ctx); err != nil {
 		return err
 	}
+	if a.json {
+		return a.printJSON(unmounted{Mount: d.Mount(), Pending: &before.Pending})
+	}
 	if p := before.Pending; p.Items > 0 {
 		fmt.Fprintf(a.Err, "%s, %s, not sent: kept for the next mount\n", count(p.Items, "change"), size(p.Bytes))
 	}
 	return nil
+}
+
+// unmounted is what `duskfs unmount --json` prints.
+type unmounted struct {
+	Mount   string `json:"mount"`
+	Cleared bool   `json:"cleared"` // its daemon was killed, and what it left is taken away
+	// Pending is what was not sent; null for a mount that was cleared, which knows nothing.
+	Pending *control.Pending `json:"pending"`
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -206,6 +207,31 @@ func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 func nested(key, value string) string {
 	parts := strings.Split(key, ".")
 	return strings.Repeat("{", 0) + strings.Join(parts, ": {") + ": \"" + value + "\"" + strings.Repeat("}", len(parts)-1) + "\n"
+}
+
+func TestDrivesAreSeparatedByCommas(t *testing.T) {
+	for text, want := range map[string][]string{
+		"me, drive:1":                   {"me", "drive:1"},
+		"me,,drive:1,":                  {"me", "drive:1"},
+		"site:h.example:/s#A, B":        {"site:h.example:/s#A, B"},
+		"me\nsite:h.example:/s#A, B":    {"me", "site:h.example:/s#A, B"},
+		"me\ndrive:1, drive:2\ndrive:3": {"me", "drive:1", "drive:2", "drive:3"},
+		"":                              nil,
+		"me, onedrive":                  {"\"onedrive\" names no drive"},
+	} {
+		var c Config
+		err := setDrives(&c, text, place{})
+		var got []string
+		for _, d := range c.Drives {
+			got = append(got, d.String())
+		}
+		if err != nil {
+			got = []string{err.Error()[:min(len(err.Error()), 25)]}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
 }
 
 func TestMistakesNameFileAndLine(t *testing.T) {

@@ -241,13 +241,27 @@ func setDrives(c *Config, s string, _ place) (err error) {
 	return err
 }
 
+// specs reads a list of drives. A comma separates them, unless what stands around it is none: the name of
+// a library may hold one.
 func specs(s string) (all []rest.Spec, err error) {
-	for _, part := range lines(s) {
-		d, err := rest.ParseSpec(part)
-		if err != nil {
-			return nil, err
+	for line := range strings.SplitSeq(s, "\n") {
+		var some []rest.Spec
+		for _, part := range lines(line) {
+			d, perr := rest.ParseSpec(part)
+			if perr != nil {
+				err = perr
+				break
+			}
+			some = append(some, d)
 		}
-		all = append(all, d)
+		if err != nil {
+			whole, werr := rest.ParseSpec(strings.TrimSpace(line))
+			if werr != nil {
+				return nil, err
+			}
+			some, err = []rest.Spec{whole}, nil
+		}
+		all = append(all, some...)
 	}
 	return all, nil
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -126,7 +127,7 @@ type drive struct {
 
 func (m *mount) start(ctx context.Context, o Options) (err error) {
 	cfg := m.cfg
-	if err := m.check(); err != nil {
+	if m.point, err = Check(cfg); err != nil {
 		return err
 	}
 	if m.account, err = connectAnyhow(cfg, o.Version, o.Log); err != nil {
@@ -159,6 +160,9 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := m.remember(); err != nil {
+		return err
+	}
 	engineCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	m.cancel = cancel
 	m.running.Go(func() {
@@ -171,20 +175,30 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-// check looks for what a person can get wrong before anything is touched.
-func (m *mount) check() error {
-	if len(m.cfg.Drives) == 0 {
-		return &config.Error{What: "no drive is named: `duskfs mount DRIVE... MOUNTPOINT`, or set drives in the configuration"}
+// Check looks for what a person can get wrong, before anything is touched but a mount whose daemon was
+// killed, which is cleared. It returns the mountpoint in the form that everybody compares, and leaves a
+// state folder that can be written to. Run checks the same.
+func Check(cfg *config.Config) (mountpoint string, err error) {
+	if len(cfg.Drives) == 0 {
+		return "", &config.Error{What: "no drive is named: `duskfs mount DRIVE... MOUNTPOINT`, or set drives in the configuration"}
 	}
-	if m.cfg.Mountpoint == "" {
-		return &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
+	if cfg.Mountpoint == "" {
+		return "", &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
 	}
-	if err := PrepareState(m.cfg.StateDir); err != nil {
-		return err
+	if err := apart(cfg.Mountpoint, cfg.StateDir); err != nil {
+		return "", err
 	}
-	point, err := mountpoint(m.cfg)
-	m.point = point
-	return err
+	point, err := fusemount.Prepare(cfg.Mountpoint)
+	if err != nil {
+		return "", err
+	}
+	if err := PrepareState(cfg.StateDir); err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(cfg.StateDir); err == nil {
+		return point, apart(point, real)
+	}
+	return point, nil
 }
 
 // endingWait is how long a store that another process has open is waited for: that one may be about

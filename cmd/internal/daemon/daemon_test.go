@@ -110,10 +110,25 @@ func TestOnlySilenceOfTheServiceIsAnExcuse(t *testing.T) {
 }
 
 func TestAStateFolderInsideTheMountpointIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	_, err := mountpoint(&config.Config{Mountpoint: dir, StateDir: filepath.Join(dir, "state")})
+	dir, outside := t.TempDir(), t.TempDir()
+	inside := filepath.Join(dir, "state")
+	for _, c := range []*config.Config{{Mountpoint: dir, StateDir: inside}, {Mountpoint: dir, StateDir: dir}} {
+		c.Drives = []rest.Spec{spec(t, "me")}
+		if _, err := Check(c); err == nil || !strings.Contains(err.Error(), "choose another mountpoint") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := os.Lstat(inside); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("something was made: %v", err)
+		}
+	}
+	// By way of a link, it is seen once the folder is there.
+	link := filepath.Join(outside, "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Check(&config.Config{Drives: []rest.Spec{spec(t, "me")}, Mountpoint: dir, StateDir: filepath.Join(link, "state")})
 	if err == nil || !strings.Contains(err.Error(), "choose another mountpoint") {
-		t.Errorf("got %v", err)
+		t.Errorf("by a link: %v", err)
 	}
 }
 

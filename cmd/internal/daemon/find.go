@@ -21,8 +21,8 @@ const (
 	firstWait = 2 * time.Minute
 )
 
-// book remembers which drive a name meant the last time, so that a known drive can be mounted
-// without a network.
+// book remembers which drive a name meant when it was mounted the last time, so that it can be mounted
+// again without a network or a sign-in.
 type book struct {
 	file string
 	ids  map[string]graph.DriveID // by what was typed and, for me, by whom it meant
@@ -83,10 +83,7 @@ func (m *mount) find(ctx context.Context, dir string) error {
 }
 
 func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known []cache.DriveInfo) (cache.DriveInfo, error) {
-	key := spec.String()
-	if spec.Where == rest.Me {
-		key += ":" + m.cfg.User
-	}
+	key := m.nameOf(spec)
 	var before *cache.DriveInfo
 	for i, k := range known {
 		if id, ok := names.ids[key]; ok && graph.SameDrive(id, k.Drive.ID) {
@@ -119,11 +116,26 @@ func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known 
 	default:
 		return cache.DriveInfo{}, err
 	}
-	info, err := m.store.AddDrive(d, root)
-	if err != nil {
-		return cache.DriveInfo{}, err
+	return m.store.AddDrive(d, root)
+}
+
+// nameOf is how the book knows what was typed.
+func (m *mount) nameOf(spec rest.Spec) string {
+	if spec.Where == rest.Me {
+		return spec.String() + ":" + m.cfg.User
 	}
-	return info, names.set(key, d.ID)
+	return spec.String()
+}
+
+// remember writes down which drives are mounted now, so that they can be mounted again without asking.
+func (m *mount) remember() error {
+	names := openBook(m.account.dir)
+	for _, d := range m.drives {
+		if err := names.set(m.nameOf(d.spec), d.info.Drive.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *mount) ask(ctx context.Context, spec rest.Spec) (graph.Drive, graph.Item, error) {

@@ -6,9 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/duskfs/duskfs/cmd/internal/config"
-	"github.com/duskfs/duskfs/fs/fusemount"
 )
 
 // PrepareState makes the state folder and tries whether it can be written to.
@@ -30,14 +27,10 @@ func PrepareState(dir string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// mountpoint checks where to mount, and returns it in the form that everybody compares.
-func mountpoint(cfg *config.Config) (string, error) {
-	point, err := fusemount.Prepare(cfg.Mountpoint)
-	if err != nil {
-		return "", err
+// apart checks that the state folder is not in the mountpoint, which would hide it.
+func apart(point, state string) error {
+	if rel, err := filepath.Rel(point, state); err == nil && filepath.IsLocal(rel) {
+		return fmt.Errorf("the state folder %s lies in the mountpoint %s: choose another mountpoint", state, point)
 	}
-	if rel, err := filepath.Rel(point, cfg.StateDir); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("the state folder %s lies in the mountpoint %s: choose another mountpoint", cfg.StateDir, point)
-	}
-	return point, nil
+	return nil
 }
