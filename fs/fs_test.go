@@ -309,6 +309,37 @@ func TestSizeIsRecordedWhileAFileStaysOpen(t *testing.T) {
 	}
 }
 
+// The kernel tells of a close some time after it has returned to the program.
+func TestWhatWasWrittenCanBeCountedBeforeTheClose(t *testing.T) {
+	w := world(t, func(_ *fstest.World, o *fs.Options) { o.SettleEvery = time.Hour })
+	h := create(t, w, "f", "twelve bytes")
+	defer h.Release()
+	if n := node(t, w, h.Ino()); n.Size != 0 {
+		t.Fatalf("recorded size %d already", n.Size)
+	}
+	for _, want := range []int64{12, 13} {
+		if err := w.FS.Record(); err != nil {
+			t.Fatal(err)
+		}
+		if n := node(t, w, h.Ino()); n.Size != want {
+			t.Errorf("recorded size %d, want %d", n.Size, want)
+		}
+		write(t, h, "x", 12)
+	}
+	for i := range 500 {
+		h := create(t, w, fmt.Sprint("g", i), "x")
+		var released sync.WaitGroup
+		released.Go(h.Release)
+		if err := w.FS.Record(); err != nil {
+			t.Fatal(err)
+		}
+		if n := node(t, w, h.Ino()); n.Size != 1 {
+			t.Fatalf("recorded size %d while it is released", n.Size)
+		}
+		released.Wait()
+	}
+}
+
 func TestASizeIsNeverSeenFromBeforeAWriteThatEnded(t *testing.T) {
 	w := world(t, nil)
 	first := create(t, w, "f", "")

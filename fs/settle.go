@@ -2,6 +2,7 @@ package fs
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -28,6 +29,19 @@ func (f *FS) settleAll() {
 	defer f.owned.Done()
 	f.mu.Lock()
 	f.timer = nil
+	f.mu.Unlock()
+	if err := f.Record(); err != nil {
+		f.log.Error("size and time of a file could not be recorded", "err", err)
+	}
+	if err := f.sync(); err != nil {
+		f.log.Error("the tree could not be synced", "err", err)
+	}
+}
+
+// Record tells the tree size and time of everything that was written so far, for who counts what waits
+// to be sent: a program that has closed its file may be ahead of the kernel's word of it.
+func (f *FS) Record() error {
+	f.mu.Lock()
 	var bs []*body
 	for b := range f.dirty {
 		if f.bodies[b.ino] == b {
@@ -37,24 +51,24 @@ func (f *FS) settleAll() {
 	}
 	clear(f.dirty)
 	f.mu.Unlock()
+	var errs []error
 	for _, b := range bs {
 		if err := f.record(b); err != nil {
-			f.log.Error("size and time of a file could not be recorded", "ino", b.ino, "err", err)
+			errs = append(errs, fmt.Errorf("record size and time of %d: %w", b.ino, err))
 		}
 		f.release(b)
 	}
-	if err := f.sync(); err != nil {
-		f.log.Error("the tree could not be synced", "err", err)
-	}
+	return errors.Join(errs...)
 }
 
-// record tells the tree the size and time of a body.
+// record tells the tree the size and time of a body. When it returns they are recorded, also if somebody
+// else was about to.
 func (f *FS) record(b *body) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !b.dirty.Swap(false) {
 		return nil
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	_, err := f.tree.Wrote(b.ino, b.file.Size(), b.file.ModTime(), b.lastWrite())
 	f.records.Add(1)
 	if errors.Is(err, cache.ErrNotExist) {

@@ -32,6 +32,14 @@ func (a *answers) Refresh(ctx context.Context) (flush.RefreshResult, error) {
 	return a.m.engine.Refresh(ctx)
 }
 
+// countAll has everything counted that programs have written so far. What cannot be recorded is
+// counted by what is known of it, and tried again by the file system.
+func (m *mount) countAll() {
+	if err := m.files.Record(); err != nil {
+		m.log.Debug("counting what waits", "err", err)
+	}
+}
+
 // noticeWait is how long an answer waits for the kernel to hear of what was done.
 const noticeWait = time.Second
 
@@ -51,6 +59,7 @@ func (a *answers) Flush(ctx context.Context, r control.FlushRequest, progress fu
 	if err != nil {
 		return flush.Result{}, err
 	}
+	a.m.countAll()
 	defer a.m.shownToAll(ctx)
 	return a.m.engine.Flush(ctx, flush.Request{
 		Paths: paths, DryRun: r.DryRun, AllowDeletes: r.ConfirmDeletes, IncludeOpen: r.IncludeOpen, Progress: progress,
@@ -92,6 +101,7 @@ func (m *mount) outside(d drive, p string) string {
 // Status implements control.API.
 func (a *answers) Status(context.Context) (control.Status, error) {
 	m := a.m
+	m.countAll()
 	st := m.engine.Status()
 	s := control.Status{
 		Mount: m.point, Drives: []control.Drive{}, Deferred: []control.Deferred{}, Held: []control.Held{}, Conflicts: []control.Conflict{},

@@ -55,6 +55,7 @@ func (a *answers) Diff(_ context.Context, paths []string) ([]control.Change, err
 	if err != nil {
 		return nil, err
 	}
+	a.m.countAll()
 	drives, err := a.m.engine.Changes(in...)
 	if err != nil {
 		return nil, err
