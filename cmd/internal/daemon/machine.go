@@ -23,6 +23,7 @@ const (
 // sayUnsent tells what is not sent yet at a moment after which it may stay so for long. It says nothing if
 // nothing is.
 func (m *mount) sayUnsent(why string) {
+	m.countAll()
 	var items int
 	var bytes int64
 	for _, d := range m.drives {
