@@ -435,6 +435,9 @@ func TestAReplacedFileThatIsNotHereIsNotHeld(t *testing.T) {
 	if n := w.Store.Tree().Held(old.Ino); n != 0 {
 		t.Errorf("it is held %d times", n)
 	}
+	if _, err := w.Store.Content().Info(uint64(old.Ino)); err == nil {
+		t.Error("a body was made for it")
+	}
 }
 
 func TestAnUnlinkedFileGoesWithItsLastHandle(t *testing.T) {

@@ -58,6 +58,11 @@ func (f *FS) spare(parent cache.Ino, name string) *body {
 	if err != nil || n.Dir {
 		return nil
 	}
+	if !n.Written { // to open a body that is not there is to make it
+		if i, err := f.bytes.Info(uint64(n.Ino)); err != nil || !i.Complete {
+			return nil
+		}
+	}
 	b, err := f.acquire(n.Ino)
 	if err != nil {
 		return nil
