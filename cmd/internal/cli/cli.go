@@ -96,7 +96,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 done in part,
 	c.AddCommand(a.demoCommand(), a.mountCommand(), a.unmountCommand(), a.statusCommand(), a.flushCommand(),
 		a.refreshCommand(), a.drivesCommand(), a.emulatorCommand(), a.configCommand(), a.versionCommand(),
 		a.mirrorCommand(), a.loginCommand(), a.logoutCommand(), a.whoamiCommand(), a.selftestCommand())
-	c.AddCommand(a.diffCommand(), a.discardCommand(), a.conflictsCommand(), a.logCommand(), a.pauseCommand(), a.resumeCommand(), a.uploadCommand())
+	c.AddCommand(a.diffCommand(), a.discardCommand(), a.conflictsCommand(), a.logCommand(), a.pauseCommand(), a.resumeCommand(), a.uploadCommand(), a.serviceCommand())
 	c.AddCommand(a.doctorCommand(), a.exportPendingCommand(), a.probeCommand())
 	c.InitDefaultHelpCmd()
 	c.InitDefaultCompletionCmd()

@@ -110,6 +110,7 @@ type Value struct {
 	Value  string `json:"value"`
 	Source string `json:"source"` // "default", "FILE:LINE", "variable NAME" or "flag --NAME"
 	Var    string `json:"variable"`
+	Secret bool   `json:"-"` // Value is a mask
 }
 
 // Values lists every key with its effective value and where that came from, in the order of the

@@ -179,7 +179,7 @@ func (c *Config) take(k Key, layers []map[string]entry, p place) error {
 	} else if u, err := url.Parse(e.value); err == nil && u.User != nil {
 		shown = u.Redacted()
 	}
-	c.values = append(c.values, Value{Key: k.Name, Value: shown, Source: e.source, Var: k.Var()})
+	c.values = append(c.values, Value{Key: k.Name, Value: shown, Source: e.source, Var: k.Var(), Secret: k.secret})
 	return nil
 }
 
