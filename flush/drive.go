@@ -40,6 +40,8 @@ type keeper struct {
 	progress    *Progress
 	lastRefresh time.Time
 	met         bool // reached since the engine was made
+	wrote       bool // the service has taken a change since then
+	refused     bool // it has not, and said that it may not be made
 	err         error
 	errAt       time.Time
 	told        map[NoticeKind]bool // what was announced and has not ended
@@ -66,6 +68,24 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue,
 	})
 	return k
+}
+
+// learn concludes from a flush whether this person may change anything in the drive: nobody says so but
+// an attempt. One folder that is closed to somebody who writes elsewhere means nothing.
+func (k *keeper) learn(sent, denied int) {
+	k.mu.Lock()
+	was := k.refused
+	switch {
+	case sent > 0:
+		k.wrote, k.refused = true, false
+	case denied > 0 && !k.wrote:
+		k.refused = true
+	}
+	is := k.refused
+	k.mu.Unlock()
+	if is != was && k.o.Refused != nil {
+		k.o.Refused(k.d.Num, is)
+	}
 }
 
 // wakeUp ends the sleep of a drive.
@@ -155,7 +175,7 @@ func (k *keeper) reached() bool {
 func (k *keeper) status() DriveStatus {
 	s := DriveStatus{Drive: k.d.Num, Name: k.d.Name, ReadOnly: k.d.ReadOnly, Conflicts: []cache.Report{}}
 	k.mu.Lock()
-	s.State, s.LastRefresh = k.state, k.lastRefresh
+	s.State, s.LastRefresh, s.Refused = k.state, k.lastRefresh, k.refused
 	if k.progress != nil {
 		p := *k.progress
 		s.Progress = &p

@@ -70,6 +70,7 @@ type flight struct {
 	library bool
 	gap     bool  // nobody has looked at the service for long
 	sent    int64 // bytes, for the limit
+	denied  int   // changes that this person may not make
 }
 
 // run does the rounds.
@@ -281,6 +282,9 @@ func (f *flight) count(done push.Result, final bool) {
 			f.res.Bytes += d.Bytes
 		case push.Deferred, push.Skipped:
 			f.res.Deferred++
+			if d.Kind == graph.Denied {
+				f.denied++
+			}
 		case push.Busy:
 			f.res.Busy++
 		case push.Conflict:
@@ -330,6 +334,7 @@ func brief(steps []cache.ReceiptStep) []cache.ReceiptStep {
 
 // close writes the receipts of a flush that ended with err, and brings the quota up to date.
 func (f *flight) close(ctx context.Context, err error) error {
+	f.learn(f.res.Sent, f.denied)
 	p, perr := f.outbox.Pending()
 	f.res.Left = p.Items
 	if perr != nil || len(f.receipt.Steps) == 0 {

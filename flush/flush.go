@@ -81,6 +81,9 @@ type Options struct {
 	// Notify is told what a person should hear of at once. It is called by any goroutine, with no lock held, and must
 	// return soon; nil tells nobody.
 	Notify func(Notice)
+	// Refused is told when it turns out that the service lets this person change nothing in a drive, and when it does
+	// after all. It is called with no lock held; nil tells nobody.
+	Refused func(drive cache.DriveNum, refused bool)
 	// Writeback makes the kernel hand over what programs wrote through memory maps into a file. It
 	// is called before the file is sealed, with no lock held; nil does nothing.
 	Writeback func(cache.Ino)
@@ -259,6 +262,9 @@ type DriveStatus struct {
 	Drive    cache.DriveNum `json:"drive"`
 	Name     string         `json:"name"`
 	ReadOnly bool           `json:"read_only"`
+	// Refused: the service has refused every change so far, so that the drive is as good as read-only. What is pending
+	// stays, and a flush tries it again.
+	Refused bool  `json:"refused"`
 	State    State          `json:"state"`
 	// Progress of the flush under way, nil if there is none.
 	Progress *Progress `json:"progress,omitempty"`

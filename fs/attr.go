@@ -31,7 +31,7 @@ func (f *FS) attr(n cache.Node, b *body) Attr {
 	if unowned(n) {
 		a.UID, a.GID, a.Mode = f.o.UID, f.o.GID, f.defaultMode(n)
 	}
-	if d := f.drives[n.Drive]; d != nil && d.ReadOnly {
+	if d := f.drives[n.Drive]; d != nil && d.readOnly() {
 		a.Mode &^= 0o222 // so that access(2) says what a write would meet
 	}
 	if n.Dir {
@@ -156,7 +156,7 @@ func (f *FS) SetAttr(ctx context.Context, ino cache.Ino, c Change) (Attr, error)
 	if err != nil {
 		return Attr{}, err
 	}
-	if d.ReadOnly {
+	if d.readOnly() {
 		return Attr{}, syscall.EROFS
 	}
 	if c.Size != nil && n.Dir {

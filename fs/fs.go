@@ -45,7 +45,7 @@ type Drive struct {
 	// Name of its folder if several drives are shown. A name of two parts with a slash between is that of a folder in a
 	// folder, which drives with the same first part share.
 	Name string
-	// ReadOnly refuses every change with EROFS.
+	// ReadOnly refuses every change with EROFS; see also FS.Refuse.
 	ReadOnly bool
 	// Remote is where bytes and listings come from; nil is a drive that is out of reach.
 	Remote Remote
@@ -53,8 +53,12 @@ type Drive struct {
 	// wait for the network. Nil means the quota in Info and nothing waiting.
 	Space func() (quota graph.Quota, pending int64)
 
-	room *room // made by New
+	room    *room // made by New
+	refused atomic.Bool
 }
+
+// readOnly reports whether every change is refused.
+func (d *Drive) readOnly() bool { return d.ReadOnly || d.refused.Load() }
 
 // Options of a file system.
 type Options struct {
@@ -251,12 +255,45 @@ func (f *FS) folder(ino cache.Ino, change bool) (cache.Node, *Drive, error) {
 	case err != nil:
 	case !n.Dir:
 		err = syscall.ENOTDIR
-	case change && d.ReadOnly:
+	case change && d.readOnly():
 		err = syscall.EROFS
 	case n.Removed:
 		err = syscall.ENOENT
 	}
 	return n, d, err
+}
+
+// Refuse makes a drive refuse every change with EROFS, or not any more: it has turned out that the
+// service takes none of this person. What was changed before stays.
+func (f *FS) Refuse(num cache.DriveNum, on bool) {
+	d := f.drives[num]
+	if d == nil || d.refused.Swap(on) == on || d.ReadOnly {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.stopped {
+		f.owned.Go(func() { f.tellAll(d.Info.Root) })
+	}
+}
+
+// tellAll reports that the attributes of everything known at or below a folder are other ones.
+func (f *FS) tellAll(dir cache.Ino) {
+	f.tell(cache.Event{Ino: dir})
+	for after := cache.Ino(0); !f.isStopped(); {
+		nodes, err := f.tree.List(dir, after, 1000)
+		if err != nil || len(nodes) == 0 {
+			return // nobody has seen what is not listed
+		}
+		for _, n := range nodes {
+			after = n.Ino
+			if n.Dir {
+				f.tellAll(n.Ino)
+			} else {
+				f.tell(cache.Event{Ino: n.Ino})
+			}
+		}
+	}
 }
 
 // Watch calls fn after every change that did not come through this file system, in the numbering

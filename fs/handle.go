@@ -47,7 +47,7 @@ func (f *FS) Open(ctx context.Context, ino cache.Ino, flags int) (*Handle, error
 }
 
 func (h *Handle) openForWriting(ctx context.Context) error {
-	if h.b.drive.ReadOnly {
+	if h.b.drive.readOnly() {
 		return syscall.EROFS
 	}
 	if h.flags&syscall.O_TRUNC != 0 {

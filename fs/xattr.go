@@ -71,7 +71,7 @@ func (f *FS) writable(ino cache.Ino) error {
 		return syscall.EROFS
 	}
 	_, d, err := f.get(f.inner(ino))
-	if err == nil && d.ReadOnly {
+	if err == nil && d.readOnly() {
 		err = syscall.EROFS
 	}
 	return err

@@ -153,6 +153,7 @@ type Done struct {
 	Step    plan.Step
 	Outcome Outcome
 	Reason  string       // for people; why it was not sent
+	Kind    graph.Kind   // of the refusal, if it was refused
 	Item    graph.ItemID // that it made or changed
 	Bytes   int64        // bytes of a file that were sent
 	Hash    graph.Hash   // of these

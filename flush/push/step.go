@@ -326,7 +326,7 @@ func (t *task) put(err error, o Outcome, record func(cache.Attempt, cache.Deferr
 	if err := record(t.a, d); err != nil && !errors.Is(err, cache.ErrStale) {
 		return t.fatal(err)
 	}
-	return verdict{Done: Done{Outcome: o, Reason: d.Reason, Request: requestOf(err)}}
+	return verdict{Done: Done{Outcome: o, Reason: d.Reason, Kind: d.Kind, Request: requestOf(err)}}
 }
 
 // requestOf returns the service's id of the request that failed, empty if there is none.

@@ -42,7 +42,7 @@ DRIVE is one of
 	c.Flags().BoolVar(&background, "background", false, "return when the mount is ready, and go on in the background")
 	c.Flags().BoolVar(&detached, "detached", false, "")
 	_ = c.Flags().MarkHidden("detached") // it exists: the line above made it
-	a.setting(c, false, "read-only", "read-only", "", "refuse every change")
+	a.setting(c, false, "read-only", "read-only", "", "refuse every change; --read-only=DRIVE,... for some drives alone")
 	a.setting(c, false, "flush.at", "flush-at", "TIMES", "send changes at these times of day, such as 18:00")
 	a.setting(c, false, "refresh.every", "refresh-every", "TIME", "how often to ask for remote changes, such as 5m")
 	a.jsonFlag(c)

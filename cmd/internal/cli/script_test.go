@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 //	colleague rm PATH            delete there
 //	colleague mv FROM TO         move there
 //	colleague misname PATH NAME  give it a name that nobody can give
+//	protect PATH on|off          make a folder read-only for everybody but colleagues
 //	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
 //	item keep PATH               remember the item at PATH, and its number of versions
 //	item same PATH N             it is still the same item, with N more versions
@@ -99,12 +100,15 @@ func TestScripts(t *testing.T) {
 			"status":    w.command(2, (*world).status),
 			"signal":    w.command(2, (*world).signal),
 			"await":     w.command(1, (*world).await),
-			"unpack":    w.command(2, (*world).unpack),
-			"fill":      w.command(1, (*world).fill),
-			"kills":     w.command(1, (*world).kills),
-			"sent":      w.command(2, (*world).sent),
-			"bodies":    w.command(1, (*world).bodies),
-			"disk":      w.command(2, (*world).disk),
+			"protect": w.command(2, func(w *world, _ *testscript.TestScript, args []string) error {
+				return w.drive.Protect(args[0], args[1] == "on")
+			}),
+			"unpack": w.command(2, (*world).unpack),
+			"fill":   w.command(1, (*world).fill),
+			"kills":  w.command(1, (*world).kills),
+			"sent":   w.command(2, (*world).sent),
+			"bodies": w.command(1, (*world).bodies),
+			"disk":   w.command(2, (*world).disk),
 		},
 		Condition: func(what string) (bool, error) {
 			if what != "disk" {

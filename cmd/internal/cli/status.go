@@ -105,7 +105,11 @@ func writeStatus(w io.Writer, s control.Status) error {
 		if d.Stale {
 			note += ", stale: " + asOf(d.Refreshed)
 		}
-		p.line("  drive      %s (%s%s)", d.Name, d.Drive, note)
+		why := ""
+		if s.Refresh.Error == "" { // which says it too
+			why = because(d.Error)
+		}
+		p.line("  drive      %s (%s%s)%s", d.Name, d.Drive, note, why)
 	}
 	if s.Pending.Items == 0 {
 		p.line("  pending    nothing: all changes are sent")

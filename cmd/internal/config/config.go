@@ -22,7 +22,9 @@ import (
 type Config struct {
 	Drives     []rest.Spec // what to mount, in the order named
 	Mountpoint string      // absolute, empty if none was named
-	ReadOnly   bool
+	ReadOnly   bool        // of all drives
+	// ReadOnlyDrives are drives that refuse every change beside others that do not.
+	ReadOnlyDrives []rest.Spec
 
 	Tenant string // directory (tenant) id or domain
 	Client string // application (client) id

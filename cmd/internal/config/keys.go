@@ -56,8 +56,7 @@ func Keys() []Key {
 			Help: "drives to mount: me, user:NAME, site:HOST:/PATH[#LIBRARY], group:ID, drive:ID"},
 		{Name: "mountpoint", Help: "empty folder to mount at",
 			set: path(func(c *Config) *string { return &c.Mountpoint })},
-		{Name: "read-only", Help: "refuse every change", initial: fixed("false"),
-			set: func(c *Config, s string, _ place) error { return setBool(&c.ReadOnly, s) }},
+		{Name: "read-only", list: true, Help: "refuse every change: true, or the drives that do, named as in drives", initial: fixed("false"), set: setReadOnly},
 		{Name: "auth.tenant", Seed: "TENANT_ID", Help: "directory (tenant) id",
 			set: text(func(c *Config) *string { return &c.Tenant })},
 		{Name: "auth.client", Seed: "CLIENT_ID", Help: "application (client) id",
@@ -279,6 +278,20 @@ func lines(s string) (all []string) {
 func setUploadDrive(c *Config, s string, _ place) (err error) {
 	c.Upload.Drive, err = rest.ParseSpec(s)
 	return err
+}
+
+// setReadOnly takes yes or no for all drives, or a list of those that are.
+func setReadOnly(c *Config, s string, p place) error {
+	c.ReadOnlyDrives = nil
+	if setBool(&c.ReadOnly, s) == nil {
+		return nil
+	}
+	var some Config
+	if err := setDrives(&some, s, p); err != nil {
+		return fmt.Errorf("want true, false or drives: %w", err)
+	}
+	c.ReadOnly, c.ReadOnlyDrives = false, some.Drives
+	return nil
 }
 
 // setZone comes before the keys whose times it is about.

@@ -147,9 +147,13 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	if ds.Error != "" {
 		trouble = sentence(ds.Kind, ds.Error, ds.ErrAt, time.Now())
 	}
+	text := trouble
+	if text == "" && ds.Refused {
+		text = "the service takes no changes of this drive from this sign-in: it is read-only until a flush succeeds, and what is unsent is kept"
+	}
 	s.Drives = append(s.Drives, control.Drive{
 		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
-		ReadOnly: ds.ReadOnly, Enumerated: ds.Enumerated, Error: trouble,
+		ReadOnly: ds.ReadOnly || ds.Refused, Enumerated: ds.Enumerated, Error: text,
 		Stale: ds.Stale || ds.Kind == graph.Offline || ds.Kind == graph.SignIn, Refreshed: moment(ds.LastRefresh),
 	})
 	p := ds.Pending

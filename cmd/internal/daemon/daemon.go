@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -252,11 +253,27 @@ func (m *mount) newEngine() *flush.Engine {
 		Limits: flush.Limits{Bytes: c.MaxBytes, Time: c.MaxDuration, Until: c.Deadline, Rate: c.Rate}, Throttle: m.throttle,
 		State: m.account.dir, Account: m.account.source.Identity().Name, Notify: m.herald.tell,
 		Writeback: func(ino cache.Ino) { m.kernel.Writeback(ino) },
+		Refused:   m.denied,
 	}
 	for _, d := range m.drives {
-		o.Drives = append(o.Drives, flush.Drive{Num: d.info.Num, Name: d.name, ReadOnly: m.cfg.ReadOnly, Service: d.service})
+		o.Drives = append(o.Drives, flush.Drive{Num: d.info.Num, Name: d.name, ReadOnly: m.readOnly(d), Service: d.service})
 	}
 	return flush.New(o)
+}
+
+// readOnly reports whether a drive was asked to refuse every change.
+func (m *mount) readOnly(d drive) bool {
+	return m.cfg.ReadOnly || slices.Contains(m.cfg.ReadOnlyDrives, d.spec)
+}
+
+// denied makes a drive that turned out to be read-only for this person refuse changes when they are made.
+func (m *mount) denied(num cache.DriveNum, on bool) {
+	if on {
+		m.log.Warn("the service takes no changes of this drive: it is read-only from now on, and what is unsent is kept", "drive", num)
+	} else {
+		m.log.Info("the service takes changes of this drive", "drive", num)
+	}
+	m.files.Refuse(num, on)
 }
 
 func (m *mount) newFiles() (*fs.FS, error) {
@@ -268,7 +285,7 @@ func (m *mount) newFiles() (*fs.FS, error) {
 	}
 	for _, d := range m.drives {
 		o.Drives = append(o.Drives, fs.Drive{
-			Info: d.info, Name: d.name, ReadOnly: m.cfg.ReadOnly,
+			Info: d.info, Name: d.name, ReadOnly: m.readOnly(d),
 			Remote: remote{Service: d.service, engine: m.engine},
 			Space:  m.space(d.info.Num),
 		})
