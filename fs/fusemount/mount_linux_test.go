@@ -409,3 +409,57 @@ func TestLocksAreTheKernels(t *testing.T) {
 		t.Errorf("the remote was asked %d times for bytes", reads)
 	}
 }
+
+// TestTheKernelChecksModesAndOwners lets another user in, who is root's business alone.
+func TestTheKernelChecksModesAndOwners(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	const nobody = 65534
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", []byte("x")) })
+	point := t.TempDir()
+	m, err := fusemount.New(t.Context(), fusemount.Options{FS: w.FS, Mountpoint: point, AllowOther: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Unmount(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, dir := range []string{point, filepath.Dir(point)} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := filepath.Join(point, "f")
+	for _, c := range []struct {
+		name    string
+		mode    os.FileMode
+		owner   int
+		script  string
+		allowed bool
+	}{
+		{"read what all may read", 0o644, 0, "cat f", true},
+		{"read what the owner may read", 0o600, 0, "cat f", false},
+		{"write what the owner may write", 0o644, 0, "echo >> f", false},
+		{"ask before writing", 0o644, 0, "test -w f", false},
+		{"write one's own", 0o600, nobody, "echo >> f", true},
+		{"run what may be run", 0o755, 0, "test -x f", true},
+		{"run what may not", 0o644, nobody, "test -x f", false},
+		{"make a file in root's folder", 0o644, 0, "echo > new", false},
+		{"remove a file of root's folder", 0o666, nobody, "rm -f f", false},
+		{"change the mode of another's file", 0o666, 0, "chmod 600 f", false},
+		{"change the mode of one's own", 0o600, nobody, "chmod 644 f", true},
+	} {
+		if err := errors.Join(os.Chmod(f, c.mode), os.Chown(f, c.owner, c.owner)); err != nil {
+			t.Fatal(err)
+		}
+		sh := exec.Command("sh", "-c", c.script)
+		sh.Dir = point
+		sh.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if out, err := sh.CombinedOutput(); (err == nil) != c.allowed {
+			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+	}
+}
