@@ -28,7 +28,9 @@ DRIVE is one of
   user:NAME@EXAMPLE.COM          the OneDrive of a person
   site:HOST:/PATH[#LIBRARY]      a library of a SharePoint site
   group:ID                       the library of a group
-  drive:ID                       any drive, by its id`,
+  drive:ID                       any drive, by its id
+  sharepoint                     every library of every site that you may see, as SITE/LIBRARY, read-only;
+                                 what nobody looks into costs nothing`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := a.mountArgs(args); err != nil {
 				return err

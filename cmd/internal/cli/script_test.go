@@ -68,6 +68,9 @@ func TestMain(m *testing.M) {
 //	signal NAME MOUNT            send TERM, INT or KILL to the daemon of a mount and wait for its end
 //	disk MIB FOLDER              mount a new disk of so many MiB at a folder; [disk] says whether that can be
 //	unpack ZIP FILE              put all that is in a zip file into one file
+//	site PATH TITLE LIBRARY…     a site more, with a file f in each of its libraries
+//	in DRIVE                     what the colleague does from now on, and what is looked for there, is in this drive
+//	asleep DRIVE                 nothing in this drive has been asked for but its root
 //	await MOUNT                  wait until a mount has a daemon
 //	fill FOLDER                  make a folder of many files
 //	kills COMMAND…               run a command some times, killing it each time somewhere on its way
@@ -109,6 +112,9 @@ func TestScripts(t *testing.T) {
 			"sent":   w.command(2, (*world).sent),
 			"bodies": w.command(1, (*world).bodies),
 			"disk":   w.command(2, (*world).disk),
+			"site":   w.command(3, (*world).site),
+			"in":     w.command(1, (*world).in),
+			"asleep": w.command(1, (*world).asleep),
 		},
 		Condition: func(what string) (bool, error) {
 			if what != "disk" {
@@ -451,6 +457,32 @@ func (w *world) unpack(ts *testscript.TestScript, args []string) error {
 		}
 	}
 	return os.WriteFile(ts.MkAbs(args[1]), all.Bytes(), 0o600)
+}
+
+func (w *world) site(_ *testscript.TestScript, args []string) error {
+	for _, d := range w.server.AddSite(args[0], args[1], args[2:]...) {
+		if _, err := d.Put("/f", []byte(args[1]+" "+d.Title()+"\n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) in(_ *testscript.TestScript, args []string) error {
+	if w.drive = w.server.Drive(args[0]); w.drive == nil {
+		return fmt.Errorf("there is no drive %s", args[0])
+	}
+	return nil
+}
+
+func (w *world) asleep(_ *testscript.TestScript, args []string) error {
+	d := w.server.Drive(args[0])
+	for _, r := range w.server.Log(0) {
+		if r.Drive == d.ID() && r.Kind != graphtest.OpDrives && (r.Kind != graphtest.OpItem || r.Place != "/") {
+			return fmt.Errorf("%s was asked: %s %s", args[0], r.Kind, r.Place)
+		}
+	}
+	return nil
 }
 
 func (w *world) await(ts *testscript.TestScript, args []string) error {

@@ -94,7 +94,12 @@ const heldShown = 5
 func writeStatus(w io.Writer, s control.Status) error {
 	p := &printer{w: w}
 	p.line("%s", s.Mount)
+	asleep := 0
 	for _, d := range s.Drives {
+		if d.Asleep {
+			asleep++
+			continue
+		}
 		note := ""
 		if d.ReadOnly {
 			note = ", read-only"
@@ -110,6 +115,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 			why = because(d.Error)
 		}
 		p.line("  drive      %s (%s%s)%s", d.Name, d.Drive, note, why)
+	}
+	if asleep > 0 {
+		p.line("  drives     %d more, read-only, that nobody has looked into yet", asleep)
 	}
 	if s.Pending.Items == 0 {
 		p.line("  pending    nothing: all changes are sent")

@@ -205,6 +205,7 @@ type Drive struct {
 	Path       string `json:"path"` // where it is in the file system
 	ReadOnly   bool   `json:"read_only"`
 	Enumerated bool   `json:"enumerated"` // the whole drive is known
+	Asleep     bool   `json:"asleep"`     // nobody has looked into it yet, so the service is not asked about it
 	// Stale: the service cannot be asked, so that what is shown may be out of date since Refreshed.
 	Stale     bool       `json:"stale"`
 	Refreshed *time.Time `json:"refreshed"`

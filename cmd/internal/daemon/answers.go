@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -74,25 +75,30 @@ func (m *mount) locate(p string) ([]flush.Path, error) {
 		return nil, fmt.Errorf("%s is not below %s", p, m.point)
 	}
 	rel = path.Join("/", filepath.ToSlash(rel))
-	if len(m.drives) == 1 {
+	if m.alone() {
 		return []flush.Path{{Drive: m.drives[0].info.Num, Path: rel}}, nil
 	}
-	name, rest, _ := strings.Cut(strings.TrimPrefix(rel, "/"), "/")
 	var found []flush.Path
 	for _, d := range m.drives {
-		if name == "" || name == d.name {
+		if rest, ok := strings.CutPrefix(rel+"/", "/"+d.name+"/"); ok {
 			found = append(found, flush.Path{Drive: d.info.Num, Path: path.Join("/", rest)})
+		} else if rel == "/" || strings.HasPrefix(d.name+"/", rel[1:]+"/") {
+			found = append(found, flush.Path{Drive: d.info.Num, Path: "/"})
 		}
 	}
 	if len(found) == 0 {
+		name, _, _ := strings.Cut(rel[1:], "/")
 		return nil, fmt.Errorf("%s: there is no drive %q in this mount", p, name)
 	}
 	return found, nil
 }
 
+// alone reports whether what is mounted is one drive, and no folder that holds drives.
+func (m *mount) alone() bool { return len(m.drives) == 1 && !strings.Contains(m.drives[0].name, "/") }
+
 // outside is where people see a path of a drive.
 func (m *mount) outside(d drive, p string) string {
-	if len(m.drives) == 1 {
+	if m.alone() {
 		return filepath.Join(m.point, p)
 	}
 	return filepath.Join(m.point, d.name, p)
@@ -153,7 +159,7 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	}
 	s.Drives = append(s.Drives, control.Drive{
 		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
-		ReadOnly: ds.ReadOnly || ds.Refused, Enumerated: ds.Enumerated, Error: text,
+		ReadOnly: ds.ReadOnly || ds.Refused, Asleep: ds.Asleep, Enumerated: ds.Enumerated, Error: text,
 		Stale: ds.Stale || ds.Kind == graph.Offline || ds.Kind == graph.SignIn, Refreshed: moment(ds.LastRefresh),
 	})
 	p := ds.Pending
@@ -170,7 +176,10 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	for _, c := range ds.Conflicts {
 		s.Conflicts = append(s.Conflicts, control.Conflict{Path: m.outside(d, c.Path), Kind: c.Kind, Text: c.Text, At: c.At.UTC()})
 	}
-	s.Refresh.Last = earlierOrSet(len(s.Drives) == 1, s.Refresh.Last, moment(ds.LastRefresh))
+	if !ds.Asleep {
+		awake := slices.IndexFunc(s.Drives, func(d control.Drive) bool { return !d.Asleep })
+		s.Refresh.Last = earlierOrSet(awake == len(s.Drives)-1, s.Refresh.Last, moment(ds.LastRefresh))
+	}
 	if ds.LastFlush != nil {
 		s.Flush.Last = later(s.Flush.Last, moment(ds.LastFlush.Ended))
 		if ds.LastFlush.Error != "" {

@@ -124,6 +124,7 @@ type drive struct {
 	name    string // of its folder, and in messages
 	info    cache.DriveInfo
 	service graph.Service
+	asleep  bool // nobody has ever looked into it
 }
 
 func (m *mount) start(ctx context.Context, o Options) (err error) {
@@ -145,8 +146,8 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	var specs []string
-	for _, d := range m.drives {
-		specs = append(specs, d.spec.String())
+	for _, spec := range cfg.Drives {
+		specs = append(specs, spec.String())
 	}
 	m.listener, m.unregister, err = control.NewRegistry(cfg.StateDir).Listen(ctx, m.point, specs)
 	if err != nil {
@@ -185,6 +186,9 @@ func Check(cfg *config.Config) (mountpoint string, err error) {
 	}
 	if cfg.Mountpoint == "" {
 		return "", &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
+	}
+	if !slices.ContainsFunc(cfg.Drives, func(s rest.Spec) bool { return s.Where != rest.SharePoint }) {
+		cfg.ReadOnly = true // nothing else is needed, so nothing else is asked for
 	}
 	if err := apart(cfg.Mountpoint, cfg.StateDir); err != nil {
 		return "", err
@@ -256,14 +260,14 @@ func (m *mount) newEngine() *flush.Engine {
 		Refused:   m.denied,
 	}
 	for _, d := range m.drives {
-		o.Drives = append(o.Drives, flush.Drive{Num: d.info.Num, Name: d.name, ReadOnly: m.readOnly(d), Service: d.service})
+		o.Drives = append(o.Drives, flush.Drive{Num: d.info.Num, Name: d.name, ReadOnly: m.readOnly(d), Asleep: d.asleep, Service: d.service})
 	}
 	return flush.New(o)
 }
 
 // readOnly reports whether a drive was asked to refuse every change.
 func (m *mount) readOnly(d drive) bool {
-	return m.cfg.ReadOnly || slices.Contains(m.cfg.ReadOnlyDrives, d.spec)
+	return m.cfg.ReadOnly || d.spec.Where == rest.SharePoint || slices.Contains(m.cfg.ReadOnlyDrives, d.spec)
 }
 
 // denied makes a drive that turned out to be read-only for this person refuse changes when they are made.
@@ -319,8 +323,20 @@ func (r remote) List(ctx context.Context, folder cache.Ino) error { return r.eng
 
 func (m *mount) ready() Ready {
 	r := Ready{Mount: m.point, Offline: m.offline, SignIn: m.refused}
+	libraries := 0
 	for _, d := range m.drives {
+		if d.spec.Where == rest.SharePoint {
+			libraries++
+			continue
+		}
 		r.Drives = append(r.Drives, d.name)
+	}
+	switch libraries {
+	case 0:
+	case 1:
+		r.Drives = append(r.Drives, "a library of SharePoint")
+	default:
+		r.Drives = append(r.Drives, fmt.Sprintf("%d libraries of SharePoint", libraries))
 	}
 	return r
 }
@@ -376,35 +392,57 @@ func (m *mount) farewell(result error) {
 	_ = m.listener.Close() // nobody was served
 }
 
-// folderNames gives each drive the name of its folder: unlike each other in any letter case.
-func folderNames(specs []rest.Spec, drives []graph.Drive) []string {
-	var names []string
-	taken := map[string]bool{}
+// folderNames gives each drive the name of its folder: unlike each other in any letter case. Those of `sharepoint` are
+// in folders of their sites.
+func folderNames(drives []drive) []string {
+	names := make([]string, len(drives))
+	top, sites := namesTaken{}, map[string]string{}
+	inSites := map[string]namesTaken{}
 	for i, d := range drives {
-		base := d.Name
+		base := d.info.Drive.Name
 		switch {
-		case specs[i].Where == rest.Me:
+		case d.spec.Where == rest.Me:
 			base = "OneDrive"
-		case specs[i].Where == rest.User && d.Owner != "":
-			base = d.Owner
+		case d.spec.Where == rest.User && d.info.Drive.Owner != "":
+			base = d.info.Drive.Owner
+		case d.spec.Where == rest.SharePoint:
+			continue
 		}
-		base = strings.Trim(strings.Map(func(r rune) rune {
-			if r == '/' || r < ' ' {
-				return '-'
-			}
-			return r
-		}, base), " .")
-		if base == "" {
-			base = "Drive"
+		names[i] = top.take(base)
+	}
+	for i, d := range drives {
+		if d.spec.Where != rest.SharePoint {
+			continue
 		}
-		name := base
-		for n := 2; taken[strings.ToLower(name)]; n++ {
-			name = fmt.Sprintf("%s (%d)", base, n)
+		key, title := siteOf(d.info.Drive)
+		if sites[key] == "" {
+			sites[key], inSites[key] = top.take(title), namesTaken{}
 		}
-		taken[strings.ToLower(name)] = true
-		names = append(names, name)
+		names[i] = sites[key] + "/" + inSites[key].take(d.info.Drive.Name)
 	}
 	return names
+}
+
+// namesTaken are the names in a folder, in lower case.
+type namesTaken map[string]bool
+
+// take makes a name for a folder of one that may not be fit for one, or taken.
+func (t namesTaken) take(base string) string {
+	base = strings.Trim(strings.Map(func(r rune) rune {
+		if r == '/' || r < ' ' {
+			return '-'
+		}
+		return r
+	}, base), " .")
+	if base == "" {
+		base = "Drive"
+	}
+	name := base
+	for n := 2; t[strings.ToLower(name)]; n++ {
+		name = fmt.Sprintf("%s (%d)", base, n)
+	}
+	t[strings.ToLower(name)] = true
+	return name
 }
 
 // moment gives a time for JSON: null if it never was.

@@ -26,10 +26,26 @@ func spec(t *testing.T, s string) rest.Spec {
 }
 
 func TestFoldersOfSeveralDrivesHaveNamesOfTheirOwn(t *testing.T) {
-	specs := []rest.Spec{spec(t, "me"), spec(t, "user:bob@x.example"), spec(t, "drive:1"), spec(t, "drive:2"), spec(t, "drive:3"), spec(t, "drive:4")}
-	drives := []graph.Drive{{Name: "whatever"}, {Name: "OneDrive", Owner: "Bob"}, {Name: "Documents"}, {Name: "documents"}, {Name: "a/b"}, {Name: ".."}}
-	want := []string{"OneDrive", "Bob", "Documents", "documents (2)", "a-b", "Drive"}
-	if got := folderNames(specs, drives); !reflect.DeepEqual(got, want) {
+	var drives []drive
+	for _, c := range []struct {
+		spec string
+		d    graph.Drive
+	}{
+		{"me", graph.Drive{Name: "whatever"}}, {"user:bob@x.example", graph.Drive{Name: "OneDrive", Owner: "Bob"}}, {"drive:1", graph.Drive{Name: "Documents"}},
+		{"sharepoint", graph.Drive{Name: "Documents", Site: "Eng", WebURL: "https://c.example/sites/eng/Shared%20Documents"}},
+		{"drive:2", graph.Drive{Name: "documents"}}, {"drive:3", graph.Drive{Name: "a/b"}}, {"drive:4", graph.Drive{Name: ".."}},
+		{"sharepoint", graph.Drive{Name: "Plans", Site: "Eng", WebURL: "https://c.example/sites/eng/Plans"}},
+		{"sharepoint", graph.Drive{Name: "plans", Site: "Eng", WebURL: "https://c.example/sites/eng/plans2"}},
+		{"sharepoint", graph.Drive{Name: "Plans", Site: "eng", WebURL: "https://c.example/teams/eng/Plans"}},
+		{"sharepoint", graph.Drive{Name: "x/y", Site: "Bob", WebURL: "https://c.example/sites/bob/x"}},
+		{"sharepoint", graph.Drive{Name: "Lists", WebURL: "https://c.example/sites/nameless/Lists"}},
+		{"sharepoint", graph.Drive{Name: "Docs", Site: "A/B", WebURL: "https://c.example/sites/ab/Docs"}},
+	} {
+		drives = append(drives, drive{spec: spec(t, c.spec), info: cache.DriveInfo{Drive: c.d}})
+	}
+	want := []string{"OneDrive", "Bob", "Documents", "Eng/Documents", "documents (2)", "a-b", "Drive", "Eng/Plans", "Eng/plans (2)", "eng (2)/Plans", "Bob (2)/x-y",
+		"nameless/Lists", "A-B (2)/Docs"}
+	if got := folderNames(drives); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
@@ -57,11 +73,22 @@ func TestDrivesAreListedAsOneTypesThem(t *testing.T) {
 func TestPathsAreFoundInTheirDrives(t *testing.T) {
 	one := &mount{point: "/m", drives: []drive{{name: "OneDrive", info: cache.DriveInfo{Num: 3}}}}
 	two := &mount{point: "/m", drives: []drive{{name: "OneDrive", info: cache.DriveInfo{Num: 3}}, {name: "Plans", info: cache.DriveInfo{Num: 5}}}}
+	grouped := &mount{point: "/m", drives: []drive{{name: "Eng/Plans", info: cache.DriveInfo{Num: 3}}, {name: "Eng/Docs", info: cache.DriveInfo{Num: 4}},
+		{name: "Engine", info: cache.DriveInfo{Num: 5}}}}
+	lonely := &mount{point: "/m", drives: []drive{{name: "Eng/Plans", info: cache.DriveInfo{Num: 3}}}}
 	for _, c := range []struct {
 		m    *mount
 		path string
 		want []flush.Path
 	}{
+		{grouped, "/m", []flush.Path{{Drive: 3, Path: "/"}, {Drive: 4, Path: "/"}, {Drive: 5, Path: "/"}}},
+		{grouped, "/m/Eng", []flush.Path{{Drive: 3, Path: "/"}, {Drive: 4, Path: "/"}}},
+		{grouped, "/m/Eng/Docs", []flush.Path{{Drive: 4, Path: "/"}}},
+		{grouped, "/m/Eng/Docs/a/b", []flush.Path{{Drive: 4, Path: "/a/b"}}},
+		{grouped, "/m/Engine/a", []flush.Path{{Drive: 5, Path: "/a"}}},
+		{grouped, "/m/Eng/Docs2", nil},
+		{lonely, "/m/Eng/Plans/a", []flush.Path{{Drive: 3, Path: "/a"}}},
+		{lonely, "/m", []flush.Path{{Drive: 3, Path: "/"}}},
 		{one, "/m", []flush.Path{{Drive: 3, Path: "/"}}},
 		{one, "/m/a/b", []flush.Path{{Drive: 3, Path: "/a/b"}}},
 		{two, "/m", []flush.Path{{Drive: 3, Path: "/"}, {Drive: 5, Path: "/"}}},
@@ -75,6 +102,18 @@ func TestPathsAreFoundInTheirDrives(t *testing.T) {
 		if !reflect.DeepEqual(got, c.want) || (err == nil) != (c.want != nil) {
 			t.Errorf("%d drives, %s: %v, %v; want %v", len(c.m.drives), c.path, got, err, c.want)
 		}
+	}
+}
+
+func TestTheLibrariesOfTheLastTimeAreRemembered(t *testing.T) {
+	dir := t.TempDir()
+	b := openBook(dir)
+	if err := errors.Join(b.set("me:", "b!0"), b.setUnder(everyLibrary, []graph.DriveID{"b!1", "b!2"}), b.setUnder(everyLibrary, []graph.DriveID{"b!2"})); err != nil {
+		t.Fatal(err)
+	}
+	b = openBook(dir)
+	if got := b.under(everyLibrary); len(got) != 1 || got[0] != "b!2" || b.ids["me:"] != "b!0" {
+		t.Errorf("remembered %v", b.ids)
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -41,6 +43,30 @@ func (b *book) set(spec string, id graph.DriveID) error {
 		return nil
 	}
 	b.ids[spec] = id
+	return b.save()
+}
+
+// under returns what was remembered under a prefix.
+func (b *book) under(prefix string) []graph.DriveID {
+	var ids []graph.DriveID
+	for spec, id := range b.ids {
+		if strings.HasPrefix(spec, prefix) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// setUnder remembers drives under a prefix, in place of those before.
+func (b *book) setUnder(prefix string, ids []graph.DriveID) error {
+	maps.DeleteFunc(b.ids, func(spec string, _ graph.DriveID) bool { return strings.HasPrefix(spec, prefix) })
+	for _, id := range ids {
+		b.ids[prefix+string(id)] = id
+	}
+	return b.save()
+}
+
+func (b *book) save() error {
 	text, err := json.Marshal(b.ids)
 	if err != nil {
 		return err
@@ -59,10 +85,9 @@ func (m *mount) find(ctx context.Context, dir string) error {
 		return err
 	}
 	names := openBook(dir)
-	var described []graph.Drive
 	for _, spec := range m.cfg.Drives {
 		if spec.Where == rest.SharePoint {
-			return errors.New("mounting all of SharePoint at once is not possible yet: name the sites one by one (`duskfs drives` lists them)")
+			continue
 		}
 		info, err := m.findOne(ctx, spec, names, known)
 		if err != nil {
@@ -74,9 +99,18 @@ func (m *mount) find(ctx context.Context, dir string) error {
 			}
 		}
 		m.drives = append(m.drives, drive{spec: spec, info: info, service: m.account.client.Drive(info.Drive.ID)})
-		described = append(described, info.Drive)
 	}
-	for i, name := range folderNames(m.cfg.Drives, described) {
+	for _, spec := range m.cfg.Drives { // after those that are named
+		if spec.Where != rest.SharePoint {
+			continue
+		}
+		all, err := m.sharePoint(ctx, spec, names, known)
+		if err != nil {
+			return err
+		}
+		m.drives = append(m.drives, all...)
+	}
+	for i, name := range folderNames(m.drives) {
 		m.drives[i].name = name
 	}
 	return nil
@@ -101,13 +135,7 @@ func (m *mount) findOne(ctx context.Context, spec rest.Spec, names *book, known 
 	case err == nil:
 	case ctx.Err() != nil:
 		return cache.DriveInfo{}, ctx.Err()
-	case before != nil && errors.Is(err, graph.SignIn):
-		m.refused = sentence(graph.SignIn, err.Error(), time.Time{}, time.Time{})
-		m.log.Warn("the sign-in is refused; the drive is shown as last known", "drive", spec.String(), "err", err)
-		return *before, nil
-	case before != nil && outOfReach(err):
-		m.offline = true
-		m.log.Warn("the service is out of reach; the drive is shown as last known", "drive", spec.String(), "err", err)
+	case before != nil && m.asKnown(spec, err):
 		return *before, nil
 	case errors.Is(err, context.DeadlineExceeded):
 		return cache.DriveInfo{}, &graph.Error{Op: "find", Item: spec.String(), Kind: graph.Offline, Message: "the service did not answer in time; try again when there is a network"}
@@ -130,12 +158,35 @@ func (m *mount) nameOf(spec rest.Spec) string {
 // remember writes down which drives are mounted now, so that they can be mounted again without asking.
 func (m *mount) remember() error {
 	names := openBook(m.account.dir)
+	var libraries []graph.DriveID
 	for _, d := range m.drives {
+		if d.spec.Where == rest.SharePoint {
+			libraries = append(libraries, d.info.Drive.ID)
+			continue
+		}
 		if err := names.set(m.nameOf(d.spec), d.info.Drive.ID); err != nil {
 			return err
 		}
 	}
-	return nil
+	if len(libraries) == 0 {
+		return nil
+	}
+	return names.setUnder(everyLibrary, libraries)
+}
+
+// asKnown reports whether an error allows to show what is known, and notes it.
+func (m *mount) asKnown(spec rest.Spec, err error) bool {
+	switch {
+	case errors.Is(err, graph.SignIn):
+		m.refused = sentence(graph.SignIn, err.Error(), time.Time{}, time.Time{})
+		m.log.Warn("the sign-in is refused; the drive is shown as last known", "drive", spec.String(), "err", err)
+	case outOfReach(err):
+		m.offline = true
+		m.log.Warn("the service is out of reach; the drive is shown as last known", "drive", spec.String(), "err", err)
+	default:
+		return false
+	}
+	return true
 }
 
 func (m *mount) ask(ctx context.Context, spec rest.Spec) (graph.Drive, graph.Item, error) {
