@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -221,6 +222,38 @@ func TestABatchCostsWhatIsInIt(t *testing.T) {
 		w.all(w.near.Batch(w.ctx(), calls[20:]), 20)
 		if took := time.Since(began); took < 40*time.Second || took > 42*time.Second {
 			t.Errorf("40 units more at 60 a minute took %v", took)
+		}
+	})
+}
+
+// A refusal inside a batch says as much about the service as one that came alone: fewer calls are under way afterwards.
+func TestARefusalInABatchHalvesTheCrowd(t *testing.T) {
+	var line *wire
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		line = &wire{inner: o.Transport, takes: 100 * time.Millisecond}
+		o.Transport = line
+	}, func(w *world) {
+		i := w.put("/f", nil)
+		crowd := func(n int) int {
+			line.most = 0
+			var all sync.WaitGroup
+			for range n {
+				all.Go(func() {
+					if _, err := w.near.Item(w.ctx(), i.ID); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			all.Wait()
+			return line.most
+		}
+		if n := crowd(100); n != rest.DefaultConcurrency {
+			t.Fatalf("%d at once when all goes well", n)
+		}
+		w.Inject(graphtest.Fault{Op: graphtest.OpMkdir, Status: 429, RetryAfter: 10})
+		w.all(w.near.Batch(w.ctx(), w.folders(3)), 3)
+		if n := crowd(rest.DefaultConcurrency); n > rest.DefaultConcurrency/2+1 { // it grows again meanwhile
+			t.Errorf("%d at once after a refusal", n)
 		}
 	})
 }

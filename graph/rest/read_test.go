@@ -462,3 +462,22 @@ func TestDriveAndItsQuota(t *testing.T) {
 		}
 	})
 }
+
+// An answer without its list says nothing; taken for an empty folder it would cost everything in it.
+func TestAListingWithoutItsListIsNoEmptyFolder(t *testing.T) {
+	simply(t, func(w *world) {
+		dir := w.put("/d/f", nil).Parent
+		for _, body := range []string{"{}", `{"value":null}`, `{"error":{"code":"generalException"}}`} {
+			w.Inject(graphtest.Fault{Op: graphtest.OpChildren, Status: http.StatusOK, Type: "application/json", Body: body})
+			n, failed := 0, error(nil)
+			for _, err := range w.near.Children(w.ctx(), dir) {
+				if failed = err; err == nil {
+					n++
+				}
+			}
+			if wants(t, failed, graph.Failed); n > 0 {
+				t.Errorf("%s lists %d", body, n)
+			}
+		}
+	})
+}
