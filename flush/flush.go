@@ -265,7 +265,7 @@ type DriveStatus struct {
 	// Refused: the service has refused every change so far, so that the drive is as good as read-only. What is pending
 	// stays, and a flush tries it again.
 	Refused bool  `json:"refused"`
-	State    State          `json:"state"`
+	State   State `json:"state"`
 	// Progress of the flush under way, nil if there is none.
 	Progress *Progress `json:"progress,omitempty"`
 	// Stale: remote changes could not be looked for lately, so the tree may be out of date.
