@@ -5,7 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -14,6 +17,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
@@ -76,6 +80,10 @@ type kind struct {
 	full   bool // the disk is full now and then
 	open   bool // files stay open
 	evict  bool // clean bodies are dropped
+	locks  bool // somebody opens files in Office now and then: writes of them are refused
+	give   bool // changes are given up
+	large  bool // some files are sent in several fragments
+	policy cache.Policy
 }
 
 var kinds = []kind{
@@ -92,6 +100,15 @@ var kinds = []kind{
 	{name: "everything", faults: true, midst: true, kills: true, clock: true, full: true, open: true, evict: true},
 }
 
+// more are sorts of lives that faults are not hunted in.
+var more = []kind{
+	{name: "refused and given up", locks: true, give: true, open: true},
+	{name: "large files", large: true, midst: true, faults: true, kills: true},
+	{name: "ours count", policy: cache.Mine, midst: true, open: true},
+	{name: "theirs count", policy: cache.Theirs, midst: true, open: true},
+	{name: "all that and everything", locks: true, give: true, large: true, faults: true, midst: true, kills: true, clock: true, full: true, open: true, evict: true},
+}
+
 func TestLives(t *testing.T) {
 	if *hunt {
 		for n := range *lives {
@@ -102,8 +119,9 @@ func TestLives(t *testing.T) {
 		}
 		return
 	}
-	each := uint64(max(1, *lives/len(kinds)))
-	for _, k := range kinds {
+	all := slices.Concat(kinds, more)
+	each := uint64(max(1, *lives/len(all)))
+	for _, k := range all {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			if *alone != 0 {
@@ -140,8 +158,9 @@ var found = []struct {
 
 func TestLivesThatFoundSomething(t *testing.T) {
 	for _, f := range found {
-		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == f.kind })
-		t.Run(fmt.Sprintf("%s %d: %s", f.kind, f.seed, f.what), func(t *testing.T) { lived(t, kinds[i], f.seed) })
+		all := slices.Concat(kinds, more)
+		i := slices.IndexFunc(all, func(k kind) bool { return k.name == f.kind })
+		t.Run(fmt.Sprintf("%s %d: %s", f.kind, f.seed, f.what), func(t *testing.T) { lived(t, all[i], f.seed) })
 	}
 }
 
@@ -161,7 +180,7 @@ func live(t *testing.T, k kind, seed uint64) {
 	if l.rnd.IntN(3) == 0 {
 		l.names = []string{"a", "\u00e9", "e\u0301", "B", "b"}
 	}
-	l.World = simtest.New(t, graphtest.Options{}, func(d *graphtest.Drive) {
+	l.World = simtest.NewWith(t, graphtest.Options{}, k.policy, func(d *graphtest.Drive) {
 		for range 6 {
 			s := l.token("before")
 			if _, err := d.Put(fmt.Sprintf("%s/%d", l.path(), l.tokens), []byte(s)); err != nil {
@@ -217,7 +236,11 @@ func (l *life) excuse(err error) {
 
 func (l *life) token(who string) string {
 	l.tokens++
-	s := fmt.Sprintf("%s %d %s", who, l.tokens, strings.Repeat("x", l.rnd.IntN(30)))
+	n := l.rnd.IntN(30)
+	if l.kind.large && l.rnd.IntN(3) == 0 {
+		n += (1 + l.rnd.IntN(3)) * 300 << 10
+	}
+	s := fmt.Sprintf("%s %d %s", who, l.tokens, strings.Repeat("x", n))
 	h := graph.NewQuickXor()
 	h.Write([]byte(s))
 	l.byHash[graph.HashOf(h)] = s
@@ -280,6 +303,15 @@ func (l *life) nature() {
 			}
 		})
 	}
+	if l.kind.locks {
+		can = append(can, func() {
+			p, form := l.path(), l.rnd.IntN(5)-2
+			l.note("lock %s %d: %v", p, form, l.Far.Lock(p, form))
+		})
+	}
+	if l.kind.give {
+		can = append(can, l.giveUp, l.giveUp)
+	}
 	if len(can) > 0 {
 		can[l.rnd.IntN(len(can))]()
 	}
@@ -293,6 +325,7 @@ func (l *life) end() {
 	l.Server.ClearFaults()
 	l.Server.SetFeedLag(0)
 	l.Server.SetOffline(false)
+	l.unlock()
 	// What the feed brought must do, but for clocks that went back. A day later everything is compared.
 	if !l.kind.clock {
 		l.settle(20 * time.Minute)
@@ -389,6 +422,10 @@ func (l *life) judgeItems() {
 // put into a folder between its last listing and its deletion is in the recycle bin: the service has
 // no deletion that fails if a folder is not empty (DESIGN: order of a plan).
 func (l *life) judgeLost(lost []string) {
+	if l.kind.policy != cache.KeepBoth {
+		kept := l.setAside()
+		lost = slices.DeleteFunc(lost, func(s string) bool { return kept[s] })
+	}
 	for _, s := range lost {
 		for _, i := range l.raced[s] {
 			if l.Far.Restore(i.ID) == nil {
@@ -409,4 +446,82 @@ func (l *life) judgeLost(lost []string) {
 			l.t.Errorf("lost: %q", s)
 		}
 	}
+}
+
+// giveUp gives up what is unsent at a path. It goes to the local trash, so nothing of it is lost.
+func (l *life) giveUp() {
+	p := l.path()
+	before := l.unsentBelow(p)
+	done, err := l.Engine.Discard(context.Background(), false, flush.Path{Drive: l.Num, Path: p})
+	for _, d := range done {
+		l.note("  gave up %s %s: %s", d.Change.Kind, d.Change.Path, d.Refused)
+	}
+	l.note("discard %s: %v", p, err)
+	l.doom(before)
+	l.left = map[string]leaving{}
+	if err != nil && !errors.Is(err, cache.ErrNoSpace) {
+		l.excuse(err)
+	}
+}
+
+// unsentBelow returns the tokens of local work at and below a path, here, and where it came from.
+func (l *life) unsentBelow(p string) []string {
+	var all []string
+	list, err := l.Engine.Changes(flush.Path{Drive: l.Num, Path: p})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, d := range list {
+		for _, c := range d.Changes {
+			if n, err := l.Store.Tree().Get(c.Ino); c.Ino != 0 && err == nil && n.Written {
+				all = append(all, l.seen(c.Path)...)
+			}
+		}
+	}
+	return all
+}
+
+// unlock lets everything be written again.
+func (l *life) unlock() {
+	infos, err := l.Far.Walk()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, i := range infos {
+		if i.Path != "/" {
+			if err := l.Far.Lock(i.Path, -1); err != nil {
+				l.t.Fatal(err)
+			}
+		}
+	}
+}
+
+// setAside returns what is kept where a policy puts it: in the local trash, and among the versions of files.
+func (l *life) setAside() map[string]bool {
+	kept := map[string]bool{}
+	err := filepath.WalkDir(filepath.Join(l.Dir, "trash"), func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		kept[string(data)] = true
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.t.Fatal(err)
+	}
+	infos, err := l.Far.Walk()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, i := range infos {
+		for n := range i.Versions {
+			data, err := l.Far.ReadVersion(i.Path, n)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			kept[string(data)] = true
+		}
+	}
+	return kept
 }

@@ -34,13 +34,34 @@ func (l *life) seen(p string) []string {
 		return all
 	}
 	if !n.Written {
-		return []string{l.byHash[n.Base.Hash]}
+		return append(l.settled(n), l.byHash[n.Base.Hash])
 	}
 	data, err := l.Read(p)
 	if err != nil {
 		l.t.Errorf("local work cannot be read: %s: %v", p, err)
 	}
-	return []string{string(data)}
+	return append(l.settled(n), string(data))
+}
+
+// settled returns the tokens among the versions of a file, where a policy has put them: whoever does away with the
+// file does away with these.
+func (l *life) settled(n cache.Node) []string {
+	if l.kind.policy == cache.KeepBoth || n.Base == nil {
+		return nil
+	}
+	info, err := l.Far.StatID(string(n.Base.Item))
+	if err != nil {
+		return nil
+	}
+	var all []string
+	for v := range info.Versions {
+		data, err := l.Far.ReadVersion(info.Path, v)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		all = append(all, string(data))
+	}
+	return all
 }
 
 // atHome reports whether a node is where the remote has its item.

@@ -43,6 +43,7 @@ type World struct {
 	Engine *flush.Engine
 	// Options are those of the engine, but for store and drives.
 	Options flush.Options
+	policy  cache.Policy
 	wire    *wire
 	drive   graph.Drive
 	root    graph.Item // of the drive; both are asked for once, when nothing is amiss yet
@@ -133,8 +134,14 @@ func (w *World) Between(hook func(*http.Request, http.RoundTripper) (*http.Respo
 // New makes a world and brings the drive in. prepare, if not nil, is what the colleague did before.
 func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *World {
 	t.Helper()
+	return NewWith(t, o, cache.KeepBoth, prepare)
+}
+
+// NewWith is New with a policy for what both sides change.
+func NewWith(t testing.TB, o graphtest.Options, p cache.Policy, prepare func(*graphtest.Drive)) *World {
+	t.Helper()
 	s := graphtest.Start(t, o)
-	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: Folder(t)}
+	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: Folder(t), policy: p}
 	if prepare != nil {
 		prepare(w.Far)
 	}
@@ -160,7 +167,7 @@ func (w *World) connect(under http.RoundTripper, url, user string, drive graph.D
 func (w *World) Open(dir string) {
 	w.T.Helper()
 	w.Dir = dir
-	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now, Free: w.free})
+	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now, Free: w.free, Conflicts: w.policy})
 	w.Use(w.Near)
 }
 
