@@ -461,6 +461,53 @@ func TestBytesOverwrittenUnseenComeBackAsACopy(t *testing.T) {
 	})
 }
 
+// The same, and the process dies before it has taken the answer in.
+func TestBytesOverwrittenUnseenComeBackAfterADeathToo(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", []byte("base")))
+		w.Flush()
+		time.Sleep(time.Hour)
+		must(t, w.Write("/a.bin", simtest.Data("mine", 100<<10)))
+		kept := filepath.Join(simtest.Folder(t), "kept")
+		died := false
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if died {
+				return nil, errors.New("the process is dead")
+			}
+			if r.Method != http.MethodPut {
+				return under.RoundTrip(r)
+			}
+			put(t, w.Far, "/a.bin", "theirs, unseen")
+			answer, err := under.RoundTrip(r)
+			must(t, err)
+			answer.Body.Close()
+			died = true
+			w.Keep(kept)
+			return nil, errors.New("the process is dead")
+		})
+		_, _ = w.Engine.Flush(t.Context(), flush.Request{})
+		w.Between(nil)
+		if !died {
+			t.Fatal("nothing was sent")
+		}
+		w.Open(kept)
+		w.Flush()
+		w.Flush()
+		w.Equal()
+		got := w.There()
+		theirs := 0
+		for _, data := range got {
+			if data == "theirs, unseen" {
+				theirs++
+			}
+		}
+		if len(got) != 2 || theirs != 1 || got["/a.bin"] != string(simtest.Data("mine", 100<<10)) {
+			t.Errorf("there: %d files, %d times theirs", len(got), theirs)
+		}
+		w.Quiet()
+	})
+}
+
 func TestAfterALongGapEveryItemIsLookedAt(t *testing.T) {
 	in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
 		looks := func() int {

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
@@ -42,10 +43,20 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 				now.Parent, now.Name = n.Base.Parent, n.Base.Name
 			}
 		}
-		if _, err := p.o.Outbox.Commit(a, now); !errors.Is(err, cache.ErrStale) {
-			return err
+		past := p.overtaken(ctx, a, now)
+		_, err := p.o.Outbox.Commit(a, now)
+		if errors.Is(err, cache.ErrStale) {
+			return nil // what is in the way is open just now; the next time will do
 		}
-		return nil // what is in the way is open just now; the next time will do
+		if err == nil && len(past) > 0 {
+			s := plan.Step{Op: plan.Replace, Ino: a.Ino, Item: a.Item, Name: now.Name}
+			if n, err := p.o.Nodes.Get(a.Ino); err == nil {
+				s.Name = n.Name
+			}
+			s.Path = "/" + s.Name
+			p.o.Overtaken(ctx, s, now.ID, past)
+		}
+		return err
 	}
 	if a.Session != "" {
 		p.mu.Lock()
@@ -61,6 +72,29 @@ func (p *Pusher) look(ctx context.Context, a cache.Attempt) (graph.Item, error) 
 		return p.o.Service.Item(ctx, a.Item)
 	}
 	return p.o.Service.Child(ctx, a.Parent, a.Name)
+}
+
+// overtaken finds out whether somebody else's bytes came in before those of an upload of which nobody has
+// taken the answer in: the service counts changes of the bytes, and one of them is ours. They are among the
+// versions of the file.
+func (p *Pusher) overtaken(ctx context.Context, a cache.Attempt, now graph.Item) []graph.Past {
+	history, ok := p.o.Service.(graph.History)
+	n, err := p.o.Nodes.Get(a.Ino)
+	if !ok || err != nil || p.o.Overtaken == nil || plan.Op(a.Op) != plan.Replace || n.Base == nil || n.Base.Item != now.ID {
+		return nil
+	}
+	count, ok := graph.Counted(n.Base.CTag, now.CTag)
+	if !ok || count <= 1 {
+		return nil
+	}
+	versions, err := history.Versions(ctx, now.ID)
+	if err != nil {
+		p.o.Logger.Warn("cannot tell whether another change was overwritten; the version history of the file has it", "name", now.Name, "err", err)
+		return nil
+	}
+	past := slices.Clone(versions[min(1, len(versions)):min(int(count), len(versions))])
+	slices.Reverse(past)
+	return past
 }
 
 // untouched reports whether an item may have the bytes that it had before a Replace of it: other bytes than those

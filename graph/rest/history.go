@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -100,24 +98,11 @@ func between(versions []graph.Past, since time.Time, size int64) []graph.Past {
 // else by the eTags, which count other changes too. Tags of personal drives tell nothing (graph-facts §3.1).
 func counted(before, after graph.Item) (int64, bool) {
 	for _, tags := range [][2]string{{before.CTag, after.CTag}, {before.ETag, after.ETag}} {
-		a, n, ok := counter(tags[0])
-		b, m, ok2 := counter(tags[1])
-		if ok && ok2 && a == b {
-			return m - n, true
+		if n, ok := graph.Counted(tags[0], tags[1]); ok {
+			return n, true
 		}
 	}
 	return 0, false
-}
-
-// counter takes a tag such as "{GUID},7" or "c:{GUID},7" apart.
-func counter(tag string) (id string, n int64, ok bool) {
-	tag = strings.Trim(tag, `"`)
-	i := strings.LastIndexByte(tag, ',')
-	if i < 0 || !strings.Contains(tag[:i], "{") {
-		return "", 0, false
-	}
-	n, err := strconv.ParseInt(tag[i+1:], 10, 64)
-	return tag[:i], n, err == nil
 }
 
 // pastAddress asks where the bytes of an old version are.
