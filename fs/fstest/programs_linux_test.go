@@ -104,6 +104,14 @@ func TestPrograms(t *testing.T) {
 			dd if=$L/remote/r3.bin of=$D/de.bin bs=4096 oflag=direct,sync status=none && cmp $D/de.bin $L/remote/r3.bin
 			printf X | dd of=$D/de.bin bs=1 seek=5000000000 conv=notrunc status=none && test "$(stat -c %s $D/de.bin)" = 5000000001
 			test "$(tail -c 1 $D/de.bin)" = X`},
+		{"inotifywait", "inotifywait", `
+			mkdir $D/w && echo old > $D/w/old
+			inotifywait -q -m -e create,close_write,moved_to,moved_from,delete,attrib --format '%e %f' $D/w > $L/events 2> $L/said & watcher=$!
+			trap "kill $watcher" EXIT
+			until touch $D/w/old && grep -q 'ATTRIB old' $L/events; do sleep 0.05; done
+			echo new > $D/w/new && mv $D/w/new $D/w/newer && rm $D/w/old && touch $D/w/last
+			until grep -q 'CLOSE_WRITE,CLOSE last' $L/events; do sleep 0.05; done
+			for e in 'CREATE new' 'CLOSE_WRITE,CLOSE new' 'MOVED_FROM new' 'MOVED_TO newer' 'DELETE old'; do grep -qx "$e" $L/events; done`},
 		{"flock", "flock", `
 			for i in $(seq 8); do flock $D/lock sh -c "n=\$(cat $D/n 2>/dev/null || echo 0); echo \$((n+1)) > $D/n" & done; wait
 			test "$(cat $D/n)" = 8`},
