@@ -44,7 +44,7 @@ func TestPromisesAreHeldByTests(t *testing.T) {
 			return true
 		})
 	}
-	named := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`|`([\\w-]+\\.txtar)`|\"([^\"]+)\"")
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)\\w+)`|`([\\w-]+\\.txtar)`|\"([^\"]+)\"")
 	table := ""
 	for i, line := range strings.Split(string(page), "\n") {
 		if strings.HasPrefix(line, "| Promise |") {
