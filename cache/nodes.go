@@ -36,18 +36,61 @@ func (x *tx) node(ino Ino) (Node, error) {
 	if v == nil {
 		return Node{}, ErrNotExist
 	}
-	n, err := decodeNode(ino, v)
+	n, err := x.decode(ino, v)
+	if err == nil && x.write {
+		kept := n
+		x.nodes[ino] = &kept
+	}
+	return n, err
+}
+
+// decode makes the node of a row.
+func (x *tx) decode(ino Ino, row []byte) (Node, error) {
+	n, err := decodeNode(ino, row)
 	if err != nil {
 		return Node{}, fmt.Errorf("node %d: %w", ino, err)
 	}
 	if n.Dir && n.Listing != Followed && x.drive(n.Drive).Enumerated {
 		n.Listing = Followed
 	}
-	if x.write {
-		kept := n
-		x.nodes[ino] = &kept
-	}
 	return n, nil
+}
+
+// nodesOf returns the nodes of ascending inos, in a reading transaction. ErrNotExist if one is missing.
+func (x *tx) nodesOf(inos []Ino) ([]Node, error) {
+	list := make([]Node, 0, len(inos))
+	if !dense(inos) {
+		for _, ino := range inos {
+			n, err := x.node(ino)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, n)
+		}
+		return list, nil
+	}
+	// To walk along rows costs a small part of looking each up.
+	err := x.each([]byte{rowNode}, nodeKey(inos[0]), func(k, row []byte) (bool, error) {
+		switch ino, want := inoOfKey(k), inos[len(list)]; {
+		case ino < want:
+			return true, nil
+		case ino > want:
+			return false, nil
+		}
+		n, err := x.decode(inos[len(list)], row)
+		list = append(list, n)
+		return len(list) < len(inos), err
+	})
+	if err == nil && len(list) < len(inos) {
+		err = fmt.Errorf("node %d: %w", inos[len(list)], ErrNotExist)
+	}
+	return list, err
+}
+
+// dense reports whether ascending inos are so close together that it is worth the while to walk along all
+// rows between them.
+func dense(inos []Ino) bool {
+	return len(inos) > 4 && inos[len(inos)-1]-inos[0] < 8*Ino(len(inos))
 }
 
 // folder returns a folder that is in the tree. ErrNotExist, ErrNotFolder.

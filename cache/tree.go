@@ -67,13 +67,12 @@ func (t *Tree) List(parent, after Ino, max int) (list []Node, err error) {
 		if err != nil {
 			return err
 		}
-		list = make([]Node, 0, len(keys))
-		for _, k := range keys {
-			n, err := x.node(inoOfKey(k))
-			if err != nil {
-				return fmt.Errorf("list folder %d: %w", parent, err)
-			}
-			list = append(list, n)
+		inos := make([]Ino, len(keys))
+		for i, k := range keys {
+			inos[i] = inoOfKey(k)
+		}
+		if list, err = x.nodesOf(inos); err != nil {
+			return fmt.Errorf("list folder %d: %w", parent, err)
 		}
 		return nil
 	})
