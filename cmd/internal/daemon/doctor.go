@@ -18,6 +18,7 @@ import (
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/cmd/internal/control"
 	"github.com/duskfs/duskfs/fs/fusemount"
+	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/name"
 )
 
@@ -37,6 +38,7 @@ func Doctor(ctx context.Context, cfg *config.Config, o Checkup) []control.Findin
 		return d.found
 	}
 	d.mounts()
+	d.signIns()
 	dirs, err := accountDirs(cfg.StateDir)
 	if err != nil {
 		d.problem("state", cfg.StateDir, err.Error(), "mend that, or set state.dir to another folder")
@@ -144,6 +146,37 @@ func (d *doctor) mounts() {
 	}
 	for _, r := range live {
 		d.fine("mount", fmt.Sprintf("%s is served by process %d", r.Mount, r.PID))
+	}
+}
+
+// signIns looks at the sign-ins of people that are kept: who holds the keys of their tokens, and whether others may read them.
+func (d *doctor) signIns() {
+	dir := signInDir(d.cfg)
+	kept, err := auth.Kept(dir)
+	if err != nil {
+		d.problem("sign-in", dir, err.Error(), "mend that, or `duskfs login` again")
+	}
+	for _, k := range kept {
+		switch k.Key {
+		case "keychain":
+			d.fine("sign-in", "the key of a kept sign-in is in the keychain of this machine")
+		case "file":
+			d.add(control.Finding{Level: control.FindingNote, Kind: "sign-in", Path: k.File,
+				Text: "the key of this kept sign-in is in a file beside it: whoever can read your files can use it", Remedy: "where there is a keychain, `duskfs login` again puts it there"})
+		default:
+			d.problem("sign-in", k.File, "this kept sign-in is damaged", "`duskfs login` again")
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // none is kept, or it was said above
+	}
+	for _, e := range entries {
+		file := filepath.Join(dir, e.Name())
+		if st, err := os.Lstat(file); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
+			d.fixable(control.Finding{Kind: "sign-in", Path: file, Text: fmt.Sprintf("others may read a file of a kept sign-in (mode %o)", st.Mode().Perm())},
+				func() error { return os.Chmod(file, 0o600) })
+		}
 	}
 }
 

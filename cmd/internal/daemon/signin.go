@@ -23,7 +23,7 @@ func signInAs(cfg *config.Config, version string, transport http.RoundTripper) a
 	c := auth.Config{
 		Mode: cfg.SignIn, Tenant: cfg.Tenant, ClientID: cfg.Client, ClientSecret: cfg.Secret.Reveal(),
 		Certificate: cfg.Certificate, CertificatePassword: cfg.CertificatePassword.Reveal(), AssertionFile: cfg.AssertionFile,
-		User: cfg.User, ReadOnly: cfg.ReadOnly, Dir: filepath.Join(cfg.StateDir, "signin"),
+		User: cfg.User, ReadOnly: cfg.ReadOnly, Dir: signInDir(cfg),
 		LoginURL: cfg.LoginURL, GraphURL: cfg.GraphURL,
 		Transport: transport, UserAgent: rest.UserAgent(version),
 	}
@@ -148,3 +148,6 @@ func unsent(store *cache.Store) (items int, err error) {
 	}
 	return items, err
 }
+
+// signInDir is where the sign-ins of people are kept.
+func signInDir(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "signin") }
