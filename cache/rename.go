@@ -119,7 +119,7 @@ func (r rename) names(src, tgt, from, to *Node) error {
 		local := r.x.local(p, child)
 		if child == n.Name && !n.LocalOnly && !local {
 			path, err := r.x.path(p.Ino)
-			if err == nil && n.Parent != p.Ino && name.PathTooLong(strings.TrimSuffix(path, "/")+"/"+child) {
+			if err == nil && n.Parent != p.Ino && name.PathTooLong(r.x.drive(p.Drive).Drive.WebURL, strings.TrimSuffix(path, "/")+"/"+child) {
 				err = fmt.Errorf("%q: %w", child, ErrPathTooLong)
 			}
 			return err

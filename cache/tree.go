@@ -200,7 +200,7 @@ func (x *tx) fits(p Node, child string, local bool) error {
 	if err != nil {
 		return err
 	}
-	if name.PathTooLong(strings.TrimSuffix(path, "/") + "/" + child) {
+	if name.PathTooLong(x.drive(p.Drive).Drive.WebURL, strings.TrimSuffix(path, "/")+"/"+child) {
 		return ErrPathTooLong
 	}
 	return nil

@@ -51,6 +51,15 @@ func TestNames(t *testing.T) {
 	}
 	_, err := w.tr.Create(w.d.Root, "a:b", cache.New{})
 	w.is(err, name.Character)
+	// The service counts what stands before the drive's own paths.
+	d, err := w.s.AddDrive(graph.Drive{ID: "d1", Name: "d1", Type: "business", WebURL: "https://x.example/" + long},
+		graph.Item{ID: cachetest.RootItem, Name: "root", Type: graph.Folder, Root: true, ETag: "root-1"})
+	if err != nil || d.Num != w.d.Num {
+		t.Fatalf("drive %d, %v", d.Num, err)
+	}
+	_, err = w.tr.Create(w.d.Root, "y"+long[:149], cache.New{})
+	w.is(err, cache.ErrPathTooLong)
+	w.create("/y"+long[:148], "")
 	if n := w.create("/~$a.docx", ""); !n.LocalOnly || !n.Since.IsZero() {
 		t.Errorf("a local-only file: %+v", n)
 	}

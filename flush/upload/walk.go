@@ -138,7 +138,7 @@ func (r *run) child(up *entry, n string, taken map[string]string) (e *entry, ok 
 		r.problem(e.path, "refused", err.Error(), &r.res.Refused)
 		return nil, false, nil
 	}
-	if at := path.Join(r.target, e.path); name.PathTooLong(at) {
+	if at := path.Join(r.target, e.path); name.PathTooLong(r.o.Drive.WebURL, at) {
 		r.problem(e.path, "refused", "the path is longer than the 400 characters that the service allows", &r.res.Refused)
 		return nil, false, nil
 	}

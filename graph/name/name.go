@@ -4,6 +4,7 @@
 package name
 
 import (
+	"net/url"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -108,9 +109,17 @@ func Safe(name string) bool {
 }
 
 // PathTooLong reports whether a path is over the service's limit of 400 characters. The path is
-// the decoded one below the drive's root. The service counts the site and library in front of it
-// too, which the path alone does not tell, so it may refuse a path somewhat shorter.
-func PathTooLong(path string) bool { return units(strings.TrimPrefix(path, "/")) > maxPathUnits }
+// the decoded one below the drive's root, and web the drive's address in a browser: the service counts
+// the site and library that it names too. Without an address it may refuse a path somewhat shorter.
+func PathTooLong(web, path string) bool {
+	n := units(strings.TrimPrefix(path, "/"))
+	if u, err := url.Parse(web); err == nil {
+		if before := strings.Trim(u.Path, "/"); before != "" {
+			n += units(before) + 1
+		}
+	}
+	return n > maxPathUnits
+}
 
 // units counts UTF-16 units, in which Windows and so the service count.
 func units(s string) int {

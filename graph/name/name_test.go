@@ -104,9 +104,18 @@ func TestPathTooLong(t *testing.T) {
 		{"two units each", strings.Repeat("🎉", 201), true},
 	}
 	for _, c := range cases {
-		if got := name.PathTooLong(c.path); got != c.want {
+		if got := name.PathTooLong("", c.path); got != c.want {
 			t.Errorf("%s: got %v", c.about, got)
 		}
+	}
+	const web = "https://contoso.sharepoint.com/sites/A%20B/Shared%20Documents" // sites/A B/Shared Documents/: 27
+	for n, want := range map[int]bool{373: false, 374: true} {
+		if got := name.PathTooLong(web, "/"+strings.Repeat("x", n)); got != want {
+			t.Errorf("%d characters in a library: got %v", n, got)
+		}
+	}
+	if name.PathTooLong("https://onedrive.live.com/?id=1", strings.Repeat("x", 400)) {
+		t.Error("an address without a path counts")
 	}
 }
 
