@@ -28,8 +28,8 @@ import (
 // folder that holds one folder a drive, or a group of drives.
 const Root cache.Ino = 1
 
-// MaxFile is the size of the largest file that the service takes, in bytes (graph-facts §6).
-const MaxFile int64 = 250 << 30
+// MaxFile is the size of the largest file that can be sent, in bytes.
+const MaxFile = graph.MaxFile
 
 // Remote is what a file system needs of the service for one drive.
 type Remote interface {

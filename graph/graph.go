@@ -30,6 +30,9 @@ const (
 	Latest Link = "latest"
 )
 
+// MaxFile is the size of the largest file that the service takes, in bytes (graph-facts §6).
+const MaxFile int64 = 250 << 30
+
 // Type says what sort of item an item is.
 type Type uint8
 

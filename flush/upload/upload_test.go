@@ -18,10 +18,12 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/flush/upload"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // lab is a folder of this machine, a store, and an emulated drive.
@@ -494,8 +496,12 @@ func TestWhatADriveCannotHoldIsRefusedByItself(t *testing.T) {
 		l.write(n, n)
 	}
 	must(t, os.WriteFile(filepath.Join(l.dir, "bad\xff.txt"), []byte("x"), 0o600))
+	must(t, os.Truncate(filepath.Join(l.dir, "trailing."), 1))
+	huge, err := os.Create(filepath.Join(l.dir, "huge.bin"))
+	must(t, err)
+	must(t, huge.Truncate(251<<30), huge.Close())
 	r := l.upload()
-	if r.Refused != 6 || r.Left.LocalOnly != 1 || !r.InPart() {
+	if r.Refused != 7 || r.Left.LocalOnly != 1 || !r.InPart() {
 		t.Errorf("result %+v", r)
 	}
 	there := l.there()
@@ -656,4 +662,95 @@ func TestNobodyIsToldTwice(t *testing.T) {
 	if r.Deferred != 1 || r.Sent != 1 || len(r.Problems) != 1 || r.Problems[0].Path != "locked.txt" {
 		t.Errorf("result %+v", r)
 	}
+}
+
+func TestADeadlineEndsAnUpload(t *testing.T) { in(t, testADeadline) }
+
+func testADeadline(t *testing.T, l *lab) {
+	for i := range 8 {
+		l.write(fmt.Sprintf("f%d.bin", i), strings.Repeat("x", 700_000+i))
+	}
+	l.Server.SetBandwidth(100_000)
+	l.o.Limits = flush.Limits{Time: 8 * time.Second}
+	began := time.Now()
+	r := l.upload()
+	if took := time.Since(began); r.Over == 0 || !r.InPart() || r.Error != "" || took > 12*time.Second {
+		t.Errorf("after %v: %+v", took, r)
+	}
+	l.Server.SetBandwidth(0)
+	l.o.Limits = flush.Limits{}
+	if r := l.upload(); r.InPart() {
+		t.Errorf("result %+v", r)
+	}
+	l.same()
+}
+
+func TestABandwidthIsKept(t *testing.T) { in(t, testABandwidth) }
+
+func testABandwidth(t *testing.T, l *lab) {
+	l.write("a.bin", strings.Repeat("x", 1_000_000))
+	rate, err := schedule.ParseRate("100kB")
+	must(t, err)
+	l.o.Limits.Rate = rate
+	began := time.Now()
+	l.upload()
+	if took := time.Since(began); took < 9*time.Second || took > 15*time.Second {
+		t.Errorf("1 MB at 100 kB a second took %v", took)
+	}
+}
+
+func TestAKilledUploadLeavesItsReceiptToTheNext(t *testing.T) {
+	l := newLab(t, nil)
+	l.write("a.txt", "text")
+	c, err := l.Store.Copy(cache.CopyKey{Drive: graph.DriveID(l.Far.ID()), Folder: l.dir, Target: "/backup/up"})
+	must(t, err)
+	p, err := flush.BeginReceipt(l.Store.Dir(), flush.Receipt{Schema: flush.ReceiptSchema, Started: time.Now(), Folder: l.dir})
+	must(t, err)
+	p.Add(flush.ReceiptItem{Op: "create", Path: "/backup/up/before.txt", Outcome: "sent", Bytes: 7})
+	p.Flush()
+	info, err := c.Info()
+	must(t, err)
+	info.Receipt = p.ID
+	must(t, c.SetInfo(info))
+	l.upload()
+	text, err := os.ReadFile(flush.ReceiptPath(l.Store.Dir(), p.ID))
+	must(t, err)
+	for _, want := range []string{"before.txt", `"sent": 1`, `"bytes": 7`, "the process ended before the upload had"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the receipt lacks %s:\n%s", want, text)
+		}
+	}
+	left, err := filepath.Glob(filepath.Join(l.Store.Dir(), "receipts", ".*"))
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// tokens signs everybody in.
+type tokens struct{ s *graphtest.Server }
+
+func (k tokens) Token(context.Context) (string, error) { return k.s.AccessToken(k.s.Me().ID), nil }
+
+func (k tokens) Refresh(context.Context, string, string) (string, error) {
+	return k.s.AccessToken(k.s.Me().ID), nil
+}
+
+func TestALibraryTakesAFolderToo(t *testing.T) {
+	l := newLab(t, nil)
+	lib := l.Server.Drive("sites/Engineering#Documents")
+	lib.SetRules(graphtest.Rules{RequireColumns: true})
+	c, err := rest.New(rest.Options{GraphURL: l.Server.GraphURL(), Tokens: tokens{l.Server}, Transport: l.Server.Transport(), Fragment: 320 << 10})
+	must(t, err)
+	t.Cleanup(c.Close)
+	l.Far, l.Near = lib, c.Drive(graph.DriveID(lib.ID()))
+	l.o.Service = l.Near
+	l.write("a.docx", "document")
+	l.write("sub/b.txt", "text")
+	r := l.upload()
+	if r.InPart() {
+		t.Errorf("result %+v", r)
+	}
+	l.same()
+	l.quiet("afterwards")
 }

@@ -142,6 +142,10 @@ func (r *run) child(up *entry, n string, taken map[string]string) (e *entry, ok 
 		r.problem(e.path, "refused", "the path is longer than the 400 characters that the service allows", &r.res.Refused)
 		return nil, false, nil
 	}
+	if e.stamp.Size > graph.MaxFile {
+		r.problem(e.path, "refused", "the file is larger than the 250 GB that the service takes", &r.res.Refused)
+		return nil, false, nil
+	}
 	key := name.Fold(n)
 	if other, twice := taken[key]; twice {
 		r.problem(e.path, "refused", fmt.Sprintf("to the drive its name is that of %q: rename one of the two", other), &r.res.Refused)
