@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -154,8 +155,8 @@ func (c *Client) libraries(ctx context.Context, site wireSite) ([]graph.Drive, e
 }
 
 // Drives returns what can be mounted: the libraries of the sites that a query finds, or of the one it names (as a
-// Spec does, or by its web address). Without a query it is the own drive and the libraries of every site one may see.
-// Sites one may not look into are left out.
+// Spec does, or by its web address). Without a query it is the own drive, the libraries of every site one may see, and the
+// drives that shortcuts at the top of the own one lead into. What one may not look into is left out.
 func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error) {
 	var found []graph.Drive
 	var sites []wireSite
@@ -170,7 +171,7 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 		}
 		sites, err = c.everySite(ctx, c.opts.User != "" || statusOf(ownErr) == http.StatusBadRequest)
 		if err != nil && refusal(err) && len(found) > 0 { // a personal account has no sites
-			return found, nil
+			return c.withPointed(ctx, found, found[0].ID)
 		}
 	} else if s, no := ParseSpec(query); no == nil && s.Where == Site {
 		var site wireSite
@@ -182,7 +183,7 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 	if err != nil {
 		return nil, err
 	}
-	perSite := make([][]graph.Drive, len(sites))
+	perSite, whole := make([][]graph.Drive, len(sites)), ctx
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Concurrency)
 	for i, site := range sites {
@@ -198,8 +199,46 @@ func (c *Client) Drives(ctx context.Context, query string) ([]graph.Drive, error
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	own := graph.DriveID("")
+	if query == "" && len(found) > 0 {
+		own = found[0].ID
+	}
 	for _, all := range perSite {
 		found = append(found, all...)
+	}
+	return c.withPointed(whole, found, own)
+}
+
+// withPointed adds to some drives those that shortcuts at the top of the own drive lead into, and that are to be opened.
+func (c *Client) withPointed(ctx context.Context, found []graph.Drive, own graph.DriveID) ([]graph.Drive, error) {
+	if own == "" {
+		return found, nil
+	}
+	root, err := c.Drive(own).Root(ctx)
+	switch {
+	case err == nil:
+	case refusal(err):
+		return found, nil
+	default:
+		return nil, err
+	}
+	for i, err := range c.Drive(own).Children(ctx, root.ID) {
+		if err != nil {
+			return nil, err
+		}
+		if i.Type != graph.Shortcut || i.TargetDrive == "" || slices.ContainsFunc(found, func(d graph.Drive) bool { return graph.SameDrive(d.ID, i.TargetDrive) }) {
+			continue
+		}
+		d, err := c.one(ctx, "/drives/"+url.PathEscape(string(i.TargetDrive)), "")
+		if err == nil {
+			_, err = c.Drive(d.ID).Root(ctx)
+		}
+		switch {
+		case err == nil:
+			found = append(found, d)
+		case !refusal(err):
+			return nil, err
+		}
 	}
 	return found, nil
 }

@@ -249,3 +249,27 @@ func TestDrivesListsWhatCanBeMounted(t *testing.T) {
 		}
 	})
 }
+
+// What a shortcut in the own drive leads into can be mounted too, if it can be opened.
+func TestDrivesThatShortcutsLeadInto(t *testing.T) {
+	for _, personal := range []bool{false, true} {
+		in(t, graphtest.Options{Personal: personal}, nil, func(w *world) {
+			carol := w.AddUser("carol@contoso.example", "Carol", graphtest.Business).Drive()
+			dan := w.AddUser("dan@contoso.example", "Dan", graphtest.Business).Drive()
+			for _, d := range []*graphtest.Drive{carol, dan, w.Drive("sites/Engineering#Documents")} {
+				w.must(d.Put("/shared/x", nil))
+				w.must(w.far.MakeShortcut("/to "+d.ID(), d, "/shared"))
+			}
+			w.must(w.far.MakeShortcut("/again", carol, "/shared"))
+			w.Inject(graphtest.Fault{Drive: dan.ID(), Status: 403, Times: -1})
+			all, err := w.client.Drives(w.ctx(), "")
+			if err != nil || titles(all) != "/OneDrive Engineering/Documents Engineering/Archive /OneDrive" || all[3].Owner != "Carol" {
+				t.Errorf("drives %s, %v", titles(all), err)
+			}
+			all, err = w.client.Drives(w.ctx(), "Engineering")
+			if err != nil || titles(all) != "Engineering/Documents Engineering/Archive" {
+				t.Errorf("of a site: %s, %v", titles(all), err)
+			}
+		})
+	}
+}
