@@ -121,7 +121,8 @@ func openLedgerRows(dir string) (*badger.DB, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return openBadger(dir, rowOptions(dir).WithCompression(options.Snappy).WithBlockSize(blockSize).WithBlockCacheSize(4<<20).WithValueThreshold(256<<10))
+	return openBadger(dir, rowOptions(dir).WithCompression(options.Snappy).WithBlockSize(blockSize).WithBlockCacheSize(2<<20).
+		WithMemTableSize(2<<20).WithNumMemtables(1).WithBaseTableSize(1<<20).WithValueThreshold(64<<10))
 }
 
 // spare fails with ErrNoSpace if the disk is nearly full.

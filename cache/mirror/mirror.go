@@ -229,7 +229,7 @@ func (m *Mirror) Sync(ctx context.Context) (Result, error) {
 
 func (r *run) all(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		r.settle, r.deliver, r.receive, r.compare, r.look, r.clear, r.fetchAll, r.readPermissions, r.report, r.deliver, r.forget,
+		r.settle, r.deliver, r.receive, r.compare, r.sync, r.look, r.clear, r.fetchAll, r.sync, r.readPermissions, r.report, r.deliver, r.forget,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -240,6 +240,9 @@ func (r *run) all(ctx context.Context) error {
 	}
 	return r.s.l.Sync()
 }
+
+// sync makes what is remembered so far survive a power cut, and puts it together where it has become many pieces.
+func (r *run) sync(context.Context) error { return r.s.l.Sync() }
 
 // Rehearse tells what Sync would do, by one goroutine at a time, and does and writes nothing. It reads the feed, and goes
 // on from a copy of what the mirror remembers, in the folder for temporary files. Of the Result the counts of changes are

@@ -137,11 +137,14 @@ func (q *reading) ask() {
 	}
 	q.g.Go(func() error {
 		bad := 0
+		var out []cache.Row
 		for n, g := range q.sharing.PermissionsOf(q.ctx, ids) {
 			if g.Err == nil {
-				if err := q.known(ids[n], paths[n], g.All); err != nil {
+				more, err := q.known(ids[n], paths[n], g.All)
+				if err != nil {
 					return err
 				}
+				out = append(out, more...)
 				continue
 			}
 			if err := q.unknown(paths[n], g.Err); err != nil {
@@ -153,6 +156,9 @@ func (q *reading) ask() {
 				q.why = g.Err
 				q.denials.Unlock()
 			}
+		}
+		if err := q.s.set(out...); err != nil {
+			return err
 		}
 		q.denials.Lock()
 		defer q.denials.Unlock()
@@ -189,19 +195,17 @@ func (q *reading) unknown(path string, err error) error {
 	return nil
 }
 
-// known remembers permissions that were read.
-func (q *reading) known(id graph.ItemID, path string, all []graph.Permission) error {
+// known makes the rows that remember permissions that were read.
+func (q *reading) known(id graph.ItemID, path string, all []graph.Permission) ([]cache.Row, error) {
 	list, until := labels(all, q.o.Now())
 	name := listName(list)
-	release := q.run.paths.hold(path)
-	defer release()
 	i, ok, err := q.s.item(id)
 	if err != nil || !ok {
-		return err
+		return nil, err
 	}
 	pl, err := q.s.place(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	i.Perm = &perm{List: name, Tag: tagOf(i), Cycle: q.f.Cycle, At: q.o.Now().Unix()}
 	if !until.IsZero() {
@@ -214,7 +218,7 @@ func (q *reading) known(id graph.ItemID, path string, all []graph.Permission) er
 	}
 	q.count(func(x *Result) { x.Read++ })
 	q.progress.update(func(p *Progress) { p.Items++ })
-	return q.s.set(out...)
+	return out, nil
 }
 
 // listName names a list of permissions by what is in it.

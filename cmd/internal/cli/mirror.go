@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -78,6 +79,10 @@ or written, permissions could not be read, deletions are held back, a command fa
 	return c
 }
 
+// mirrorMemory is what the collector of garbage keeps to as long as it can: what lives is a fraction of it, however many
+// files there are.
+const mirrorMemory = 96 << 20
+
 // copyOf is a drive and the folder that is kept equal to it.
 type copyOf struct {
 	drive graph.Drive
@@ -114,6 +119,9 @@ func (a *app) mirror(ctx context.Context, args []string, j *mirrorJob) error {
 	copies, err := a.copies(ctx, libraries, what, options)
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(mirrorMemory)
 	}
 	if !j.watch {
 		return a.mirrorOnce(ctx, copies, j)
