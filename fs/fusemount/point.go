@@ -60,10 +60,30 @@ func Clear(path string) (bool, error) {
 	if !dead(point) {
 		return false, nil
 	}
+	point = behind(point)
 	if err := detach(point, true); err != nil {
 		return false, fmt.Errorf("%s is a mount whose daemon is gone, and it cannot be cleared away: %w; try: fusermount3 -uz %s", point, err, point)
 	}
 	return true, nil
+}
+
+// behind follows the links that lead to a dead mount, of which nothing can be asked: unmounting follows
+// none.
+func behind(point string) string {
+	for range 40 { // as many as the kernel follows
+		target, err := os.Readlink(point)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(point), target)
+		}
+		point = target
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(point)); err == nil {
+		point = filepath.Join(dir, filepath.Base(point))
+	}
+	return point
 }
 
 // dead reports whether a folder is a mount whose daemon is gone. The kernel may answer stat from
