@@ -215,6 +215,39 @@ func (f *FS) waiting(ctx context.Context) (context.Context, func(), error) {
 	}, nil
 }
 
+// Stuck reports whether a lock of this file system, or of the store below it, is not let go for so long: a
+// request that panicked has taken it to its grave. What then looks for it waits as long as the process lives.
+func (f *FS) Stuck(wait time.Duration) bool {
+	free := make(chan struct{})
+	go func() {
+		f.mu.Lock()
+		var open []*body
+		for _, b := range f.bodies {
+			select {
+			case <-b.ready:
+				if b.err == nil {
+					open = append(open, b)
+				}
+			default: // whoever opens it takes no other lock
+			}
+		}
+		f.mu.Unlock()
+		f.tree.Held(0)
+		for _, b := range open {
+			b.mu.Lock()
+			b.file.Complete()
+			b.mu.Unlock()
+		}
+		close(free)
+	}()
+	select {
+	case <-free:
+		return false
+	case <-time.After(wait):
+		return true
+	}
+}
+
 // inner is the ino in the tree of one that was given from outside.
 func (f *FS) inner(ino cache.Ino) cache.Ino {
 	if ino == Root && len(f.shelves) == 0 {

@@ -34,7 +34,12 @@ type Options struct {
 	// Remember is for how long the kernel may keep names and attributes without asking; default an
 	// hour. Changes made here and by the remote take effect at once all the same.
 	Remember time.Duration
-	Logger   *slog.Logger // default discards
+	// Broken is told once if a request has panicked and left a lock taken: the process must end, nothing in it
+	// can be waited for. Nil: it is a line in the log alone.
+	Broken func()
+	// BrokenAfter is how long a lock is looked for after a panic; default 5 s.
+	BrokenAfter time.Duration
+	Logger      *slog.Logger // default discards
 }
 
 // Mount is a mounted file system.
@@ -57,6 +62,9 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 	}
 	if o.Remember == 0 {
 		o.Remember = time.Hour
+	}
+	if o.BrokenAfter == 0 {
+		o.BrokenAfter = 5 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -163,6 +171,16 @@ func (m *Mount) Unmount(ctx context.Context) error {
 	case <-time.After(5 * time.Second):
 		return errors.Join(fmt.Errorf("unmounting %s: %w", m.point, ctx.Err()), err)
 	}
+}
+
+// Detach takes the mount out of the tree of names and cuts its connection, waiting for nobody. It is for a process
+// that is broken.
+func (m *Mount) Detach() error {
+	err := detach(m.point, true)
+	if cut := abort(m.dev); !errors.Is(cut, os.ErrNotExist) { // it has ended by itself if nobody used it
+		err = errors.Join(err, cut)
+	}
+	return err
 }
 
 // Writeback makes the kernel send what programs have written through memory maps, and returns when

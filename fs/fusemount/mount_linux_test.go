@@ -43,6 +43,7 @@ var children = map[string]func(string) error{
 	"mmap-read":  childMapRead,
 	"mmap-write": childMapWrite,
 	"mount":      childMount,
+	"broken":     childBroken,
 }
 
 func child(what, arg string) *exec.Cmd {

@@ -23,6 +23,10 @@ type raw struct {
 	remember time.Duration
 	notices  *notices
 
+	broken      func()
+	brokenAfter time.Duration
+	looking     sync.Once // for a lock, after a panic
+
 	noOpenDir bool // set by Init: the kernel does without OPENDIR
 
 	mu      sync.RWMutex
@@ -35,6 +39,7 @@ func newRaw(o Options) *raw {
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		fs:            o.FS, log: o.Logger, remember: o.Remember,
 		notices: newNotices(o.Logger),
+		broken:  o.Broken, brokenAfter: o.BrokenAfter,
 		handles: map[uint64]*fs.Handle{},
 	}
 }
@@ -83,7 +88,21 @@ func (r *raw) status(op string, ino uint64, err error) fuse.Status {
 // panicked answers for a request that panicked: one EIO, and a line in the log that says where.
 func (r *raw) panicked(what any) fuse.Status {
 	r.log.Error("a request panicked: please report this", "panic", what, "stack", string(debug.Stack()))
+	go r.look() // it ends in time
 	return fuse.EIO
+}
+
+// look finds out whether a request that panicked has left a lock taken.
+func (r *raw) look() {
+	if !r.fs.Stuck(r.brokenAfter) {
+		return
+	}
+	r.looking.Do(func() {
+		r.log.Error("a request that panicked has left a lock taken: nothing can go on")
+		if r.broken != nil {
+			r.broken()
+		}
+	})
 }
 
 func (r *raw) enter(h *fs.Handle) uint64 {

@@ -17,6 +17,7 @@ import (
 
 func (a *app) mountCommand() *cobra.Command {
 	var background, detached bool
+	var restarted int
 	c := &cobra.Command{
 		Use: "mount [DRIVE...] [MOUNTPOINT]", Short: "Mount drives at an empty folder",
 		Long: `Mounts drives at an empty folder. One drive fills the folder; several appear as folders in it.
@@ -38,12 +39,14 @@ DRIVE is one of
 			if background && !detached {
 				return a.mountBackground(c.Context())
 			}
-			return a.mount(c.Context(), detached)
+			return a.mount(c.Context(), detached, restarted > 0)
 		},
 	}
 	c.Flags().BoolVar(&background, "background", false, "return when the mount is ready, and go on in the background")
 	c.Flags().BoolVar(&detached, "detached", false, "")
-	_ = c.Flags().MarkHidden("detached") // it exists: the line above made it
+	c.Flags().IntVar(&restarted, daemon.RestartedFlag, 0, "")
+	_ = c.Flags().MarkHidden("detached") // it exists: the lines above made it
+	_ = c.Flags().MarkHidden(daemon.RestartedFlag)
 	a.setting(c, false, "read-only", "read-only", "", "refuse every change; --read-only=DRIVE,... for some drives alone")
 	a.setting(c, false, "flush.at", "flush-at", "TIMES", "send changes at these times of day, such as 18:00")
 	a.setting(c, false, "refresh.every", "refresh-every", "TIME", "how often to ask for remote changes, such as 5m")
@@ -86,12 +89,18 @@ func (a *app) mountArgs(args []string) error {
 }
 
 // mount serves a mount in this process until it ends.
-func (a *app) mount(ctx context.Context, detached bool) error {
+func (a *app) mount(ctx context.Context, detached, restarted bool) error {
 	var tell *daemon.Reporter
-	if detached {
+	switch {
+	case detached && restarted:
+		tell = &daemon.Reporter{} // nobody waits for its word any more
+	case detached:
 		tell = daemon.NewReporter()
 	}
 	err := a.serve(ctx, tell)
+	if errors.Is(err, daemon.ErrBroken) {
+		err = errors.Join(err, daemon.Restart(a.args, a.Environ))
+	}
 	if tell != nil && err != nil {
 		tell.Failed(err, statusOf(err) == exitUsage)
 	}

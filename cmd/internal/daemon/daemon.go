@@ -54,7 +54,7 @@ type Options struct {
 // refused and a drive was never mounted before.
 func Run(ctx context.Context, o Options) error {
 	syscall.Umask(0o077) // badger makes its files 0666
-	m := &mount{cfg: o.Config, log: o.Log, pick: o.Pick, stop: make(chan struct{})}
+	m := &mount{cfg: o.Config, log: o.Log, pick: o.Pick, stop: make(chan struct{}), broken: make(chan struct{})}
 	m.throttle = push.NewThrottle(o.Config.Flush.Rate, time.Now)
 	if err := m.start(ctx, o); err != nil {
 		if also := m.takeDown(); also != nil {
@@ -74,6 +74,9 @@ func Run(ctx context.Context, o Options) error {
 		why = "asked to"
 	case <-m.kernel.Done():
 		why = "unmounted by somebody else"
+	case <-m.broken:
+		// What is written is in the store's log or in its file, as after a kill. Nothing else can be waited for.
+		return errors.Join(ErrBroken, m.kernel.Detach())
 	}
 	m.log.Info("stopping", "mount", m.point, "why", why)
 	if why != "asked to" { // who asked is told by the command
@@ -83,6 +86,9 @@ func Run(ctx context.Context, o Options) error {
 	m.farewell(err)
 	return err
 }
+
+// ErrBroken: a fault of the program has left a lock taken. The process must end; Restart begins a new one.
+var ErrBroken = errors.New("a fault of the program has stopped it, nothing that was written is lost; please report what the log says")
 
 // unmountWait is how long programs that still use a mount are waited for when it ends. What they have
 // written is safe by then.
@@ -114,6 +120,7 @@ type mount struct {
 	throttle *push.Throttle // of all that this account sends; nil: no limit
 	uploads  running
 
+	broken   chan struct{} // closed when nothing in this process can go on
 	stop     chan struct{} // closed when somebody asks for the end
 	stopOnce sync.Once
 }
@@ -158,7 +165,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if m.files, err = m.newFiles(); err != nil {
 		return err
 	}
-	m.kernel, err = fusemount.New(ctx, fusemount.Options{FS: m.files, Mountpoint: m.point, Logger: m.log})
+	m.kernel, err = fusemount.New(ctx, fusemount.Options{FS: m.files, Mountpoint: m.point, Broken: func() { close(m.broken) }, Logger: m.log})
 	if err != nil {
 		return err
 	}
