@@ -107,8 +107,20 @@ func (a *app) mount(ctx context.Context, detached, restarted bool) error {
 	return err
 }
 
-func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
+// mountable loads a configuration that names what to mount and where, on a machine that can.
+func (a *app) mountable() (*config.Config, error) {
 	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := daemon.Check(cfg); err != nil {
+		return nil, err
+	}
+	return cfg, haveFUSE()
+}
+
+func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
+	cfg, err := a.mountable()
 	if err != nil {
 		return err
 	}
@@ -150,11 +162,8 @@ func (a *app) sayStale(r daemon.Ready) {
 
 // mountBackground starts a daemon and returns when its mount is ready.
 func (a *app) mountBackground(ctx context.Context) error {
-	cfg, err := a.config()
+	cfg, err := a.mountable()
 	if err != nil {
-		return err
-	}
-	if _, err := daemon.Check(cfg); err != nil {
 		return err
 	}
 	args := slices.Clone(a.args)
