@@ -22,6 +22,7 @@ type World struct {
 	Drive  cache.DriveInfo
 	Remote *Remote
 	FS     *fs.FS
+	mac    bool
 }
 
 // NewWorld makes a world that ends, and is checked, with the test. edit may change the options of
@@ -31,7 +32,8 @@ func NewWorld(t testing.TB, edit func(*World, *fs.Options)) *World {
 	return newWorld(t, false, edit)
 }
 
-// NewMac is NewWorld as it is on a Mac: names are found in any letter case.
+// NewMac is NewWorld as it is on a Mac: names are found in any letter case, and a mount remembers nothing for
+// longer than a second and tells the kernel nothing.
 func NewMac(t testing.TB, edit func(*World, *fs.Options)) *World {
 	t.Helper()
 	return newWorld(t, true, edit)
@@ -41,7 +43,7 @@ func newWorld(t testing.TB, caseBlind bool, edit func(*World, *fs.Options)) *Wor
 	t.Helper()
 	state := t.TempDir()
 	store := cachetest.OpenDir(t, state, cache.Options{Host: "TESTHOST", CaseBlind: caseBlind})
-	w := &World{Store: store, State: state, Remote: newRemote()}
+	w := &World{Store: store, State: state, Remote: newRemote(), mac: caseBlind}
 	t.Cleanup(func() {
 		if w.FS == nil {
 			return
@@ -83,7 +85,7 @@ func (w *World) Mount(t testing.TB) (*fusemount.Mount, string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	m, err := fusemount.New(ctx, fusemount.Options{FS: w.FS, Mountpoint: t.TempDir()})
+	m, err := fusemount.New(ctx, fusemount.Options{FS: w.FS, Mountpoint: t.TempDir(), Forgetful: w.mac})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,11 @@ type Options struct {
 	// Remember is for how long the kernel may keep names and attributes without asking; default an
 	// hour. Changes made here and by the remote take effect at once all the same.
 	Remember time.Duration
+	// Forgetful is a kernel that takes no notices, as that of macOS: names and attributes are kept for a second
+	// alone, and missing names are not.
+	Forgetful bool
+	// Extra are options for the kernel's side of FUSE, as after -o of other file systems: of macFUSE for one.
+	Extra []string
 	// Broken is told once if a request has panicked and left a lock taken: the process must end, nothing in it
 	// can be waited for. Nil: it is a line in the log alone.
 	Broken func()
@@ -62,6 +67,9 @@ func New(ctx context.Context, o Options) (*Mount, error) {
 	}
 	if o.Remember == 0 {
 		o.Remember = time.Hour
+		if o.Forgetful {
+			o.Remember = time.Second
+		}
 	}
 	if o.BrokenAfter == 0 {
 		o.BrokenAfter = 5 * time.Second
@@ -113,6 +121,7 @@ func (m *Mount) options(o Options) *fuse.MountOptions {
 	if o.FS.ReadOnly() {
 		opts = append(opts, "ro")
 	}
+	opts = append(opts, o.Extra...)
 	return &fuse.MountOptions{
 		Options:                  opts,
 		AllowOther:               o.AllowOther,

@@ -19,6 +19,7 @@ const workers = 8
 // writeback. Queues grow as needed; a notice that waits already is not queued again.
 type notices struct {
 	log    *slog.Logger
+	mute   bool // the kernel takes none
 	server *fuse.Server
 	cancel func() // ends the watching of the tree
 	queues [workers]queue
@@ -98,6 +99,9 @@ func (n *notices) add(e cache.Event) {
 }
 
 func (n *notices) push(x notice) {
+	if n.mute {
+		return
+	}
 	q := &n.queues[x.ino%workers]
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -159,6 +163,9 @@ func (n *notices) drain(ctx context.Context) {
 
 // tell makes one call. ENOENT says that the kernel remembers no such thing.
 func (n *notices) tell(x notice) {
+	if n.mute {
+		return
+	}
 	var s fuse.Status
 	switch x.kind {
 	case attrs:

@@ -23,6 +23,7 @@ type raw struct {
 	remember time.Duration
 	notices  *notices
 
+	forgetful   bool
 	broken      func()
 	brokenAfter time.Duration
 	looking     sync.Once // for a lock, after a panic
@@ -35,13 +36,16 @@ type raw struct {
 }
 
 func newRaw(o Options) *raw {
-	return &raw{
+	r := &raw{
 		RawFileSystem: fuse.NewDefaultRawFileSystem(),
 		fs:            o.FS, log: o.Logger, remember: o.Remember,
-		notices: newNotices(o.Logger),
-		broken:  o.Broken, brokenAfter: o.BrokenAfter,
+		notices:   newNotices(o.Logger),
+		forgetful: o.Forgetful,
+		broken:    o.Broken, brokenAfter: o.BrokenAfter,
 		handles: map[uint64]*fs.Handle{},
 	}
+	r.notices.mute = o.Forgetful
+	return r
 }
 
 func (r *raw) String() string { return "duskfs" }
@@ -151,7 +155,7 @@ func (r *raw) entry(out *fuse.EntryOut, a fs.Attr) {
 
 func (r *raw) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out *fuse.EntryOut) fuse.Status {
 	a, err := r.fs.Lookup(ctx(cancel), cache.Ino(h.NodeId), name)
-	if fs.Errno(err) == syscall.ENOENT && r.fs.Exact() {
+	if fs.Errno(err) == syscall.ENOENT && r.fs.Exact() && !r.forgetful {
 		// A name that is not there is remembered too, by node id 0.
 		out.SetEntryTimeout(r.remember)
 		return fuse.OK

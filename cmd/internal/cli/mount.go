@@ -49,6 +49,7 @@ DRIVE is one of
 	_ = c.Flags().MarkHidden(daemon.RestartedFlag)
 	a.setting(c, false, "read-only", "read-only", "", "refuse every change; --read-only=DRIVE,... for some drives alone")
 	a.setting(c, false, "flush.at", "flush-at", "TIMES", "send changes at these times of day, such as 18:00")
+	c.Flags().VarP(&settingFlag{a: a, key: "mount.options", name: "options", what: "OPTIONS"}, "options", "o", "options for the kernel's side of FUSE, such as volname=Work,noapplexattr of macFUSE")
 	a.setting(c, false, "refresh.every", "refresh-every", "TIME", "how often to ask for remote changes, such as 5m")
 	a.jsonFlag(c)
 	return c

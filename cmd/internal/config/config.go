@@ -58,6 +58,9 @@ type Config struct {
 	Upload Upload
 	Mirror Mirror
 
+	ReadTimeout time.Duration // how long a read waits for the service without a byte
+	FUSE        []string      // options for the kernel's side of FUSE
+
 	CaseBlind bool // names are found in any letter case
 	LogLevel  slog.Level
 

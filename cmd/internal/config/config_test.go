@@ -176,7 +176,7 @@ func TestADotEnvThatOthersCouldHaveWrittenIsNotRead(t *testing.T) {
 func TestEveryKeyHasItsVariableAndItsPlaceInAFile(t *testing.T) {
 	good := map[string]string{
 		"drives": "me", "mountpoint": "/m", "read-only": "true", "graph.url": "https://g.example", "login.url": "https://l.example",
-		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "names.case": "blind", "log.level": "debug",
+		"proxy": "http://p.example:1", "flush.at": "18:00", "refresh.every": "90s", "read.timeout": "20s", "names.case": "blind", "log.level": "debug",
 		"flush.after": "15m", "flush.on-unmount": "true", "flush.deadline": "07:00", "flush.max-duration": "2h", "flush.max-bytes": "2GB", "flush.bandwidth": "1MB",
 		"flush.order": "large", "flush.transfers": "8", "flush.retries": "0", "network.timeout": "90s", "network.patience": "5m", "flush.no-remote-delete": "true", "flush.zone": "UTC", "conflicts": "mine",
 		"notify.desktop": "false", "upload.drive": "site:h.example:/sites/a",

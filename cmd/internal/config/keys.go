@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +129,8 @@ func Keys() []Key {
 		{Name: "mirror.folder", Seed: "LOCAL_ROOT", Help: "folder that it is mirrored to",
 			set: path(func(c *Config) *string { return &c.Mirror.Folder })},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
+		{Name: "read.timeout", Help: "how long a program that reads waits for the service without a byte before it is told of an error", initial: fixed("30s"), set: setReadTimeout},
+		{Name: "mount.options", list: true, Help: "options for the kernel's side of FUSE, such as volname=Work, noapplexattr or daemon_timeout=60 of macFUSE", set: setMountOptions},
 		{Name: "names.case", Help: "exact or blind: whether names are found in another letter case",
 			initial: func(p place) string { return p.dirs.Case }, set: setCase},
 		{Name: "log.level", Help: "debug, info, warn or error", initial: fixed("info"), set: setLogLevel},
@@ -422,6 +425,33 @@ func setRefreshEvery(c *Config, s string, _ place) error {
 		return fmt.Errorf("want a time of a second or more such as 5m or 90s, not %q", s)
 	}
 	c.RefreshEvery = d
+	return nil
+}
+
+func setReadTimeout(c *Config, s string, _ place) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second {
+		return fmt.Errorf("want a time of a second or more such as 30s or 2m, not %q", s)
+	}
+	c.ReadTimeout = d
+	return nil
+}
+
+// taken are options of FUSE that the mount depends on.
+var taken = []string{"default_permissions", "ro", "rw", "fd", "rootmode", "user_id", "group_id", "fsname", "subtype", "suid", "dev", "auto_unmount", "direct_io", "auto_cache"}
+
+func setMountOptions(c *Config, s string, _ place) error {
+	c.FUSE = nil
+	for _, o := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == '\n' }) {
+		o = strings.TrimSpace(o)
+		name, _, _ := strings.Cut(o, "=")
+		if slices.Contains(taken, name) {
+			return fmt.Errorf("the option %s is not to be chosen", name)
+		}
+		if o != "" {
+			c.FUSE = append(c.FUSE, o)
+		}
+	}
 	return nil
 }
 

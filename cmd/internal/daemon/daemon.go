@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -165,7 +166,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if m.files, err = m.newFiles(); err != nil {
 		return err
 	}
-	m.kernel, err = fusemount.New(ctx, fusemount.Options{FS: m.files, Mountpoint: m.point, Broken: func() { close(m.broken) }, Logger: m.log})
+	m.kernel, err = fusemount.New(ctx, fusemount.Options{FS: m.files, Mountpoint: m.point, Extra: m.cfg.FUSE, Forgetful: runtime.GOOS == "darwin", Broken: func() { close(m.broken) }, Logger: m.log})
 	if err != nil {
 		return err
 	}
@@ -292,6 +293,7 @@ func (m *mount) newFiles() (*fs.FS, error) {
 		Tree: m.store.Tree(), Content: m.store.Content(), Sync: m.store.Sync,
 		UID: uint32(syscall.Getuid()), GID: uint32(syscall.Getgid()),
 		CaseBlind:   m.cfg.CaseBlind,
+		Timeout:     m.cfg.ReadTimeout,
 		WantRefresh: m.engine.Want, Logger: m.log,
 	}
 	for _, d := range m.drives {
