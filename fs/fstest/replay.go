@@ -253,6 +253,61 @@ var replays = []replay{
 		p.rmdir(box)
 		p.look("letter.txt")
 	}},
+	{name: "Pages swaps, and swaps again", doc: "Plan.pages", run: func(p *player) {
+		for i, b := range [][]byte{pattern(9000), newBytes} {
+			box := fmt.Sprintf("Plan.pages.sb-0a1b2c3%d-aB3dE%d", i, i)
+			p.mkdir(box)
+			p.put(box+"/Plan.pages", b)
+			p.xattr(box+"/Plan.pages", "com.apple.FinderInfo", make([]byte, 32))
+			p.mv(box+"/Plan.pages", "Plan.pages", cache.Exchange)
+			p.rm(box + "/Plan.pages")
+			p.rmdir(box)
+			p.look("Plan.pages")
+		}
+	}},
+	{name: "Quick Look shows a document", doc: "photo.jpg", old: true, run: func(p *player) {
+		p.missing("._photo.jpg")
+		_, err := p.sys.Xattr(p.path("photo.jpg"), "com.apple.ResourceFork")
+		fails(p.t, "getxattr", err, noXattr)
+		f, err := p.sys.Open(p.path("photo.jpg"), rdonly, 0)
+		p.ok("open", err)
+		head, tail := make([]byte, 512), make([]byte, 512)
+		_, err = f.ReadAt(head, 0)
+		p.ok("read", err)
+		_, err = f.ReadAt(tail, int64(len(oldBytes)-512))
+		p.ok("read", err)
+		if !bytes.Equal(head, oldBytes[:512]) || !bytes.Equal(tail, oldBytes[len(oldBytes)-512:]) {
+			p.t.Error("other bytes")
+		}
+		p.ok("close", f.Close())
+	}},
+	{name: "Spotlight reads while somebody writes", doc: "notes.txt", run: func(p *player) {
+		f, err := p.sys.Open(p.path("notes.txt"), rdwr, 0)
+		p.ok("open", err)
+		p.ok("truncate", f.Truncate(0))
+		for off := 0; off < len(newBytes); off += 4000 {
+			_, err := f.WriteAt(newBytes[off:off+4000], int64(off))
+			p.ok("write", err)
+			p.look("notes.txt")
+		}
+		p.ok("close", f.Close())
+		p.look("notes.txt")
+	}},
+	{name: "Time Machine asks", doc: "a.txt", old: true, run: func(p *player) {
+		p.read("a.txt")
+		lists := p.w.Remote.Lists()
+		defer p.w.Remote.Hang()()
+		for _, name := range []string{".com.apple.timemachine.supported", ".com.apple.timemachine.donotpresent", "Backups.backupdb", ".TemporaryItems", ".apdisk"} {
+			p.missing(name)
+		}
+		for _, attr := range []string{"com.apple.metadata:com_apple_backup_excludeItem", "com.apple.backupd.SnapshotType", "com.apple.timemachine.private.structure.metadata"} {
+			_, err := p.sys.Xattr(p.path("a.txt"), attr)
+			fails(p.t, "getxattr "+attr, err, noXattr)
+		}
+		if p.w.Remote.Lists() != lists {
+			p.t.Error("it was asked of the service")
+		}
+	}},
 	{name: "Preview saves", doc: "scan.pdf", run: func(p *player) {
 		const box = ".TemporaryItems/folders.501/TemporaryItems/(A Document Being Saved By Preview)"
 		at := ""
