@@ -127,7 +127,7 @@ func (r *run) isJob(id graph.ItemID, i item, at string) (bool, error) {
 		return false, err
 	}
 	h := pl.Here
-	return h == nil || h.Item != id || h.Dir || !h.Ver.same(i.Ver), nil
+	return h == nil || h.Item != id || h.Dir || !h.Ver.same(i.Ver) || r.step == nil && doubtful(*h, i), nil
 }
 
 // keepFolder makes a folder of the drive.
@@ -245,6 +245,17 @@ func (r *run) fetchOne(ctx context.Context, id graph.ItemID, i item, at string) 
 	}
 	if err := r.whole(ctx, id, &i, at); err != nil {
 		return err
+	}
+	if was := pl.Here; was != nil && was.Item == id && !was.Dir && was.Ver.same(i.Ver) {
+		h.Turn = was.Turn
+		equal, err := r.d.sameBytes(part(id, i.Ver), inData(at))
+		if err != nil {
+			return err
+		}
+		if equal {
+			return r.redate(id, i, at, pl, h)
+		}
+		h.Turn++
 	}
 	return r.put(id, i, at, pl, h)
 }
@@ -430,6 +441,19 @@ func (c *counted) Read(b []byte) (int, error) {
 		c.p.update(func(q *Progress) { q.Bytes += int64(n); q.Path = c.at })
 	}
 	return n, err
+}
+
+// redate gives a file whose bytes are the same after all its new time.
+func (r *run) redate(id graph.ItemID, i item, at string, pl place, h here) error {
+	h.List, h.From, h.Stat = pl.Here.List, pl.Here.From, pl.Here.Stat
+	pl, err := r.date(at, pl, i, h)
+	if err != nil {
+		return err
+	}
+	if err := r.d.root.Remove(part(id, i.Ver)); err != nil {
+		return err
+	}
+	return r.stage(id, nil, placeRow(at, pl))
 }
 
 // put brings a whole part to its place. The row that says so is written before, so that a run that is cut short here

@@ -210,6 +210,21 @@ func (f *folder) hashOf(p string) (graph.Hash, error) {
 	return graph.HashOf(h), nil
 }
 
+// sameBytes compares two files.
+func (f *folder) sameBytes(a, b string) (bool, error) {
+	x, err := f.root.Open(a)
+	if err != nil {
+		return false, err
+	}
+	defer x.Close()
+	y, err := f.root.Open(b)
+	if err != nil {
+		return false, err
+	}
+	defer y.Close()
+	return graph.EqualBytes(x, y)
+}
+
 // write replaces a file of the folder, whole or not at all, and makes it survive a power cut.
 func (f *folder) write(p string, fill func(io.Writer) error) error {
 	return writeFile(f.root, p, workDir+"/"+path.Base(p)+".new", func(tmp string) error { return f.root.Rename(tmp, p) }, fill)

@@ -150,12 +150,13 @@ func TestDiffer(t *testing.T) {
 		{"new", place{Here: &here{Item: "i", Ver: v1}}, difference{added, true, true}},
 		{"gone", place{Told: &told{Item: "i"}}, difference{what: deleted}},
 		{"a folder in its place", place{Told: &told{Item: "i"}, Here: &here{Dir: true}}, difference{what: deleted}},
-		{"the same", place{Told: &told{"i", v1, "l"}, Here: &here{Item: "i", Ver: v1, List: "l"}}, difference{what: same}},
-		{"other bytes", place{Told: &told{"i", v1, "l"}, Here: &here{Item: "i", Ver: v2, List: "l"}}, difference{modified, true, false}},
-		{"other permissions", place{Told: &told{"i", v1, "l"}, Here: &here{Item: "i", Ver: v1, List: "m"}}, difference{permissionsOnly, false, true}},
-		{"both", place{Told: &told{"i", v1, "l"}, Here: &here{Item: "i", Ver: v2, List: "m"}}, difference{modified, true, true}},
-		{"another item of the same bytes", place{Told: &told{"i", v1, "l"}, Here: &here{Item: "j", Ver: v1, List: "l"}}, difference{what: same}},
-		{"permissions that are known now", place{Told: &told{"i", v1, ""}, Here: &here{Item: "i", Ver: v1, List: "l"}}, difference{permissionsOnly, false, true}},
+		{"the same", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "i", Ver: v1, List: "l"}}, difference{what: same}},
+		{"other bytes", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "i", Ver: v2, List: "l"}}, difference{modified, true, false}},
+		{"other permissions", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "i", Ver: v1, List: "m"}}, difference{permissionsOnly, false, true}},
+		{"both", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "i", Ver: v2, List: "m"}}, difference{modified, true, true}},
+		{"other bytes of the same hash", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "i", Ver: v1, List: "l", Turn: 1}}, difference{modified, true, false}},
+		{"another item of the same bytes", place{Told: &told{"i", v1, "l", 0}, Here: &here{Item: "j", Ver: v1, List: "l"}}, difference{what: same}},
+		{"permissions that are known now", place{Told: &told{"i", v1, "", 0}, Here: &here{Item: "i", Ver: v1, List: "l"}}, difference{permissionsOnly, false, true}},
 	} {
 		if got := differ(c.p); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.about, got, c.want)

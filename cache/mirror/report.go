@@ -146,7 +146,7 @@ func differ(p place) difference {
 	case h == nil:
 		return difference{what: deleted}
 	}
-	d := difference{what: same, content: !t.Ver.same(h.Ver), perms: t.List != h.List}
+	d := difference{what: same, content: !t.Ver.same(h.Ver) || t.Item == h.Item && t.Turn != h.Turn, perms: t.List != h.List}
 	switch {
 	case d.content:
 		d.what = modified
@@ -159,7 +159,7 @@ func differ(p place) difference {
 // now is what a report tells of a place.
 func (p place) now() *told {
 	if h := p.Here; h != nil && !h.Dir {
-		return &told{h.Item, h.Ver, h.List}
+		return &told{h.Item, h.Ver, h.List, h.Turn}
 	}
 	return nil
 }

@@ -124,6 +124,8 @@ type here struct {
 	Mod  int64        `json:"m,omitempty"` // the time that the drive had for it, as item.Mtime
 	List string       `json:"l,omitempty"` // permissions; "" is unknown
 	From string       `json:"f,omitempty"` // where reports have told of it before it came here
+	// Turn counts the changes of bytes that the hash does not show.
+	Turn int `json:"u,omitempty"`
 }
 
 // told is what reports have told of a path.
@@ -131,6 +133,7 @@ type told struct {
 	Item graph.ItemID `json:"i"`
 	Ver  version      `json:"v"`
 	List string       `json:"l,omitempty"`
+	Turn int          `json:"u,omitempty"`
 }
 
 // stat tells a file that was put here from one that was changed since.
