@@ -191,7 +191,7 @@ func (f *FS) openNode(b *body, n cache.Node) (err error) {
 		b.file, err = f.bytes.Local(uint64(n.Ino))
 		if errors.Is(err, cache.ErrNotExist) && n.Base == nil && n.Size == 0 {
 			// Killed between the making of the node and that of its body: nothing was written.
-			b.file, err = f.bytes.Create(uint64(n.Ino), uint64(n.Marked), f.tag(b))
+			b.file, err = f.fresh(b, n, n.Marked)
 		}
 	case n.Base != nil:
 		b.item, b.version = n.Base.Item, n.Base.Version()
@@ -214,7 +214,7 @@ func (f *FS) adopt(n cache.Node, d *Drive) (*body, error) {
 	f.mu.Unlock()
 	if _, b.err = f.tree.Hold(n.Ino); b.err == nil {
 		seq := max(n.Seq, n.Marked)
-		if b.file, b.err = f.bytes.Create(uint64(n.Ino), uint64(seq), f.tag(b)); b.err != nil {
+		if b.file, b.err = f.fresh(b, n, seq); b.err != nil {
 			f.tree.Unhold(n.Ino)
 		}
 	}
@@ -224,6 +224,18 @@ func (f *FS) adopt(n cache.Node, d *Drive) (*body, error) {
 		return nil, b.err
 	}
 	return b, nil
+}
+
+// fresh makes the body of a node that has none, with the time that the node has.
+func (f *FS) fresh(b *body, n cache.Node, seq cache.Seq) (*content.File, error) {
+	file, err := f.bytes.Create(uint64(n.Ino), uint64(seq), f.tag(b))
+	if err != nil {
+		return nil, err
+	}
+	if err := file.SetModTime(n.Mtime); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // tag says whose bytes local work is, for whoever finds the body without the tree. What the tree

@@ -291,6 +291,26 @@ func TestWritersAndSealsAtTheSameTimeLoseNothing(t *testing.T) {
 	}
 }
 
+// Else an empty file is sent with the time of its body, whose clock is a little behind, and once more with
+// its own when a second began between the two.
+func TestAFileThatWasMadeHasOneTime(t *testing.T) {
+	w := world(t, nil)
+	for i := range 20 {
+		h := create(t, w, fmt.Sprint("f", i), "")
+		body, err := w.Store.Content().Local(uint64(h.Ino()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := node(t, w, h.Ino()); !body.ModTime().Equal(n.Mtime) {
+			t.Errorf("the body has %v, the node %v", body.ModTime(), n.Mtime)
+		}
+		if err := body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		h.Release()
+	}
+}
+
 func TestSizeIsRecordedWhileAFileStaysOpen(t *testing.T) {
 	synced := make(chan struct{}, 10)
 	w := world(t, func(_ *fstest.World, o *fs.Options) {
