@@ -461,6 +461,40 @@ func TestBytesOverwrittenUnseenComeBackAsACopy(t *testing.T) {
 	})
 }
 
+// The same, and a writer breaks the upload off when its last bytes have got through.
+func TestBytesOverwrittenUnseenComeBackThoughAWriterMetTheUpload(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", []byte("base")))
+		w.Flush()
+		time.Sleep(time.Hour)
+		must(t, w.Write("/a.bin", simtest.Data("mine", 100<<10)))
+		var once sync.Once
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if r.Method != http.MethodPut {
+				return under.RoundTrip(r)
+			}
+			once.Do(func() { put(t, w.Far, "/a.bin", "theirs, unseen") })
+			answer, err := under.RoundTrip(r)
+			must(t, w.Write("/a.bin", []byte("mine, newer")))
+			return answer, err
+		})
+		w.Flush()
+		w.Between(nil)
+		w.Flush()
+		w.Equal()
+		got := w.There()
+		theirs := 0
+		for _, data := range got {
+			if data == "theirs, unseen" {
+				theirs++
+			}
+		}
+		if len(got) != 2 || theirs != 1 || got["/a.bin"] != "mine, newer" {
+			t.Errorf("there: %d files, %d times theirs, %.20q", len(got), theirs, got["/a.bin"])
+		}
+	})
+}
+
 // The same, and the process dies before it has taken the answer in.
 func TestBytesOverwrittenUnseenComeBackAfterADeathToo(t *testing.T) {
 	in(t, nil, func(t *testing.T, w *simtest.World) {

@@ -84,6 +84,10 @@ func (p *Pusher) overtaken(ctx context.Context, a cache.Attempt, now graph.Item)
 		return nil
 	}
 	count, ok := graph.Counted(n.Base.CTag, now.CTag)
+	exact := ok
+	if !ok { // eTags count other changes too
+		count, ok = graph.Counted(n.Base.ETag, now.ETag)
+	}
 	if !ok || count <= 1 {
 		return nil
 	}
@@ -93,6 +97,9 @@ func (p *Pusher) overtaken(ctx context.Context, a cache.Attempt, now graph.Item)
 		return nil
 	}
 	past := slices.Clone(versions[min(1, len(versions)):min(int(count), len(versions))])
+	if !exact { // what has the size of the base may be that
+		past = slices.DeleteFunc(past, func(v graph.Past) bool { return v.Size == n.Base.Size })
+	}
 	slices.Reverse(past)
 	return past
 }

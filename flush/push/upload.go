@@ -297,7 +297,7 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 		switch {
 		case look == nil && t.arrived(now):
 			if errors.Is(err, graph.Lost) {
-				return t.publish(ctx, t.commit(now, Sent))
+				return t.publish(ctx, t.found(ctx, now))
 			}
 			return t.commit(now, Unchanged) // somebody else has sent the same bytes
 		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
@@ -346,13 +346,23 @@ func (t *task) look(ctx context.Context) (graph.Item, error) { return t.p.look(c
 
 func (t *task) arrived(now graph.Item) bool { return arrived(t.a, now) && !t.p.untouched(t.a, now) }
 
+// found commits an upload whose answer did not come, and that a look has found to be there.
+func (t *task) found(ctx context.Context, now graph.Item) verdict {
+	past := t.p.overtaken(ctx, t.a, now)
+	v := t.commit(now, Sent)
+	if v.fatal == nil && len(past) > 0 {
+		t.p.o.Overtaken(ctx, t.s, now.ID, past)
+	}
+	return v
+}
+
 // interrupted ends an upload that a writer broke off. Its last bytes may have got through even so.
 func (t *task) interrupted(ctx context.Context) verdict {
 	v := t.meddled()
 	now, err := t.look(ctx)
 	switch {
 	case err == nil && t.arrived(now):
-		if c := t.commit(now, Sent); c.fatal != nil {
+		if c := t.found(ctx, now); c.fatal != nil {
 			return c
 		}
 		return v

@@ -83,6 +83,7 @@ type kind struct {
 	locks  bool // somebody opens files in Office now and then: writes of them are refused
 	give   bool // changes are given up
 	large  bool // some files are sent in several fragments
+	after  bool // people also work between an answer of the service and what is recorded of it
 	policy cache.Policy
 }
 
@@ -103,6 +104,7 @@ var kinds = []kind{
 // more are sorts of lives that faults are not hunted in.
 var more = []kind{
 	{name: "refused and given up", locks: true, give: true, open: true},
+	{name: "in the midst and after", midst: true, after: true, open: true},
 	{name: "large files", large: true, midst: true, faults: true, kills: true},
 	{name: "ours count", policy: cache.Mine, midst: true, open: true},
 	{name: "theirs count", policy: cache.Theirs, midst: true, open: true},
@@ -154,6 +156,8 @@ var found = []struct {
 	{"with a colleague", 10169, "what was moved out of a deleted folder went with it if its new place needed a look"},
 	{"killed", 10326, "the same, with deaths"},
 	{"open files", 10686, "the same, with open files"},
+	{"in the midst and after", 262, "the same, when the writer came while the versions were read"},
+	{"in the midst and after", 363, "bytes were overwritten unseen when a writer broke an upload off whose last bytes had got through"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {

@@ -23,8 +23,6 @@ type saved struct {
 	had   int // versions
 }
 
-const sharedWith = "ben@contoso.example"
-
 func play(t *testing.T, test func(t *testing.T, s *saved)) {
 	all, err := simtest.Recordings()
 	if err != nil {

@@ -167,6 +167,19 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 		}
 	}
 	answer, err := under.RoundTrip(r)
+	if d.kind.after && d.rnd.IntN(4) == 0 {
+		d.note("after %s %s", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):])
+		switch n := d.rnd.IntN(4); {
+		case n == 0:
+			d.there()
+		case n == 1:
+			d.here()
+		case len(d.recent) > 0: // what is being sent, perhaps
+			d.working.Store(true)
+			d.write(d.recent[d.rnd.IntN(len(d.recent))])
+			d.working.Store(false)
+		}
+	}
 	if d.step() {
 		if err == nil {
 			answer.Body.Close()

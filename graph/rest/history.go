@@ -55,6 +55,9 @@ func (d *Drive) PastContent(ctx context.Context, id graph.ItemID, p graph.Past) 
 	return r, nil
 }
 
+// lookBackTime is how long the versions are waited for after an upload.
+const lookBackTime = 10 * time.Second
+
 // lookBack finds out, after the commit of an upload that replaced a file, whether somebody else's bytes came between
 // the last look and ours: where the service counted more than our own change, its versions tell. What cannot be
 // read is no failure of the upload.
@@ -65,6 +68,9 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 	if n, ok := counted(seen.item(), now); (!ok || n <= 1) && !s.d.c.opts.Paranoid {
 		return
 	}
+	// The bytes are there: who ends the upload now, since a writer came, must not end this.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookBackTime)
+	defer cancel()
 	versions, err := s.d.Versions(ctx, s.u.ID)
 	if err != nil {
 		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)
