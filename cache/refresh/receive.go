@@ -173,7 +173,25 @@ func (r *Refresher) Ask(ctx context.Context, ids ...graph.ItemID) error {
 	if err != nil {
 		return err
 	}
-	return c.put(items)
+	if err := c.put(items); err != nil {
+		return err
+	}
+	for _, item := range items {
+		if item.Deleted {
+			continue
+		}
+		// What was taken for deleted and lives even so looks like an echo of its past. It was read by its id.
+		k, err := c.inbox.Case(item, true)
+		if err != nil {
+			return err
+		}
+		if k.Gone != nil && !k.Gone.Sent.IsZero() {
+			if _, err := c.settle(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // ask reads items by their ids: tombstones for those that are gone.

@@ -75,6 +75,7 @@ func (t *task) unseen(ctx context.Context, folder graph.ItemID, depth int) error
 		was, ok := t.s.Known[item.ID]
 		base := cache.Base{Dir: was == (graph.Version{}), ETag: was.ETag, CTag: was.CTag, Hash: was.Hash, Size: was.Size}
 		if !ok || !sameBytes(item, &base) {
+			t.met = append(t.met, item.ID)
 			return &graph.Error{Op: "delete", Kind: graph.Changed, Item: t.s.Path, Message: "somebody has put or changed something in it"}
 		}
 		if item.Type == graph.Folder {

@@ -24,7 +24,8 @@ type task struct {
 	svc  Service     // the drive, or a seat in a group
 	sent func(int64) // told how many bytes the service has
 	a    cache.Attempt
-	n    cache.Node // as of Begin
+	n    cache.Node     // as of Begin
+	met  []graph.ItemID // found where nobody here has seen them
 }
 
 // run carries the step out.
@@ -290,7 +291,7 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 // doubtful returns the items that a refused step was wrong about: its own, the folder it goes to, or who
 // has the name.
 func (t *task) doubtful(ctx context.Context, kind graph.Kind) []graph.ItemID {
-	var ask []graph.ItemID
+	ask := t.met
 	if t.a.Item != "" && kind != graph.Exist {
 		ask = append(ask, t.a.Item)
 	}

@@ -157,6 +157,7 @@ var found = []struct {
 	{"killed", 10326, "the same, with deaths"},
 	{"open files", 10686, "the same, with open files"},
 	{"in the midst and after", 262, "the same, when the writer came while the versions were read"},
+	{"in the midst and after", 285, "what kept a folder from being deleted was not asked for"},
 	{"in the midst and after", 363, "bytes were overwritten unseen when a writer broke an upload off whose last bytes had got through"},
 }
 
