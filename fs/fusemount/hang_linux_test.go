@@ -185,3 +185,49 @@ func TestHolesAreRightUnderMaps(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// One download that does not come holds up nobody but its reader.
+func TestAReadThatHangsHoldsUpNobodyElse(t *testing.T) {
+	w := fstest.NewWorld(t, func(w *fstest.World, o *fs.Options) {
+		slowFile(w, o)
+		w.Remote.Put("/d/here", []byte("here"))
+	})
+	_, root := w.Mount(t)
+	if _, err := os.ReadFile(filepath.Join(root, "d", "here")); err != nil {
+		t.Fatal(err)
+	}
+	c, ended := hanging(t, w, root)
+	done := make(chan error, 1)
+	go func() {
+		done <- errors.Join(
+			os.WriteFile(filepath.Join(root, "new"), []byte("new"), 0o644),
+			os.Rename(filepath.Join(root, "new"), filepath.Join(root, "d", "newer")),
+			os.Rename(filepath.Join(root, "f"), filepath.Join(root, "g")),
+			os.Mkdir(filepath.Join(root, "e"), 0o755),
+			os.Remove(filepath.Join(root, "d", "newer")),
+			os.Chmod(filepath.Join(root, "g"), 0o600),
+		)
+		b, err := os.ReadFile(filepath.Join(root, "d", "here"))
+		if err == nil && string(b) != "here" {
+			err = errors.New("other bytes")
+		}
+		_, lerr := os.ReadDir(root)
+		done <- errors.Join(err, lerr)
+	}()
+	for range 2 {
+		if err := within(t, "somebody else", done); err != nil {
+			t.Error(err)
+		}
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("the reader ended: %v", err)
+	default:
+	}
+	if err := c.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := within(t, "the reader", ended); err == nil {
+		t.Error("the reader read something")
+	}
+}
