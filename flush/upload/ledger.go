@@ -194,7 +194,7 @@ func (l *ledger) Begin(a cache.Attempt) (cache.Node, error) {
 	if err != nil {
 		return cache.Node{}, err
 	}
-	if s.Path != above {
+	if s.Path != above && lasting(a) {
 		if err := l.copy.Begin(s); err != nil {
 			return cache.Node{}, err
 		}
@@ -215,6 +215,9 @@ func (l *ledger) Intend(a cache.Attempt) error {
 	s, _, err := l.step(a)
 	if err != nil {
 		return err
+	}
+	if !lasting(a) {
+		return l.copy.End(s.Path)
 	}
 	return l.copy.Begin(s)
 }
