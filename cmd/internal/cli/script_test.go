@@ -176,7 +176,7 @@ func (w *world) end() {
 		_ = w.server.Close()
 	}
 	for _, dir := range w.disks {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "unmounting a disk: %v: %s\n", err, out)
 		}
 	}
