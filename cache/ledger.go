@@ -122,6 +122,7 @@ func openLedgerRows(dir string) (*badger.DB, error) {
 		return nil, err
 	}
 	return openBadger(dir, rowOptions(dir).WithCompression(options.Snappy).WithBlockSize(blockSize).WithBlockCacheSize(2<<20).
+		WithNumLevelZeroTablesStall(1<<20). // nothing compacts but Sync: a limit would stop a long load for ever
 		WithMemTableSize(2<<20).WithNumMemtables(1).WithBaseTableSize(1<<20).WithValueThreshold(64<<10))
 }
 
