@@ -754,3 +754,22 @@ func TestALibraryTakesAFolderToo(t *testing.T) {
 	l.same()
 	l.quiet("afterwards")
 }
+
+func TestThrottlingAndLostAnswersAreSatOut(t *testing.T) { in(t, testThrottling) }
+
+func testThrottling(t *testing.T, l *lab) {
+	for i := range 20 {
+		l.write(fmt.Sprintf("d%d/f%d.txt", i%4, i), fmt.Sprint("text ", i))
+	}
+	l.Server.Inject(
+		graphtest.Fault{Op: "write", Status: http.StatusTooManyRequests, RetryAfter: 7, Skip: 3, Times: 4},
+		graphtest.Fault{Op: "write", Method: http.MethodPut, Status: http.StatusServiceUnavailable, Work: true, Skip: 4, Times: 3},
+	)
+	r := l.upload()
+	if r.InPart() || r.Files != 20 {
+		t.Errorf("result %+v", r)
+	}
+	l.same()
+	l.Server.ClearFaults()
+	l.quiet("afterwards")
+}
