@@ -42,7 +42,7 @@ func TestAReceiptInAFileTellsOfEveryStep(t *testing.T) {
 		if r.File == "" {
 			t.Fatalf("no receipt: %+v", r)
 		}
-		full, err := w.Engine.Receipt(r.File)
+		full, err := flush.ReadReceipt(w.Dir, r.File)
 		must(t, err)
 		if full.Schema != flush.ReceiptSchema || full.Account != "me@example.com" || string(full.Drive) != w.Far.ID() ||
 			full.Trigger != "asked" || full.Totals.Sent != 3 || full.Totals.Bytes != 4 || full.Totals.Deferred != 1 || full.Totals.Left != 1 {
@@ -64,18 +64,18 @@ func TestAReceiptInAFileTellsOfEveryStep(t *testing.T) {
 		if g := byPath["/gone"]; g.Op != "delete" || g.OldETag == "" || g.ETag != "" || g.Item == "" {
 			t.Errorf("gone: %+v", g)
 		}
-		list, err := w.Engine.Receipts(0)
+		list, err := flush.Receipts(w.Dir, 0)
 		must(t, err)
 		if len(list) != 1 || list[0].ID != r.File || list[0].Items != nil {
 			t.Errorf("list: %+v", list)
 		}
 		must(t, w.Write("/b.txt", []byte("b")))
 		second := w.Flush()
-		if list, err := w.Engine.Receipts(1); err != nil || len(list) != 1 || list[0].ID != second.File {
+		if list, err := flush.Receipts(w.Dir, 1); err != nil || len(list) != 1 || list[0].ID != second.File {
 			t.Errorf("newest: %+v, %v", list, err)
 		}
 		for _, id := range []string{"", "..", "../engine", "none"} {
-			if _, err := w.Engine.Receipt(id); !errors.Is(err, os.ErrNotExist) {
+			if _, err := flush.ReadReceipt(w.Dir, id); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("receipt %q: %v", id, err)
 			}
 		}

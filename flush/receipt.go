@@ -115,22 +115,23 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Receipts lists the newest receipts, newest first, without their items; max 0 lists all.
-func (e *Engine) Receipts(max int) ([]Receipt, error) {
-	entries, err := os.ReadDir(filepath.Join(e.o.State, receiptDir))
+// Receipts lists the newest receipts in the folder of an account's state, newest first, without their items; max 0
+// lists all. It needs no engine and no store. Those that cannot be read are left out, and the error names them.
+func Receipts(state string, max int) (list []Receipt, unreadable error) {
+	list = []Receipt{}
+	entries, err := os.ReadDir(filepath.Join(state, receiptDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return list, fmt.Errorf("list receipts: %w", err)
 	}
 	slices.Reverse(entries)
-	list := []Receipt{}
 	for _, entry := range entries {
 		id, ok := strings.CutSuffix(entry.Name(), ".json")
 		if !ok {
 			continue
 		}
-		r, err := e.Receipt(id)
+		r, err := ReadReceipt(state, id)
 		if err != nil {
-			e.o.Logger.Warn("a receipt cannot be read", "receipt", id, "err", err)
+			unreadable = errors.Join(unreadable, err)
 			continue
 		}
 		r.Items = nil
@@ -139,15 +140,15 @@ func (e *Engine) Receipts(max int) ([]Receipt, error) {
 			break
 		}
 	}
-	return list, nil
+	return list, unreadable
 }
 
-// Receipt returns one with its items. The error is fs.ErrNotExist if there is none.
-func (e *Engine) Receipt(id string) (Receipt, error) {
+// ReadReceipt returns one with its items. The error is fs.ErrNotExist if there is none.
+func ReadReceipt(state, id string) (Receipt, error) {
 	if id == "" || id != filepath.Base(id) {
 		return Receipt{}, fmt.Errorf("receipt %q: %w", id, fs.ErrNotExist)
 	}
-	text, err := os.ReadFile(filepath.Join(e.o.State, receiptDir, id+".json"))
+	text, err := os.ReadFile(filepath.Join(state, receiptDir, id+".json"))
 	if err != nil {
 		return Receipt{}, fmt.Errorf("receipt %s: %w", id, err)
 	}

@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/duskfs/duskfs/cmd/internal/control"
+	"github.com/duskfs/duskfs/cmd/internal/daemon"
 	"github.com/duskfs/duskfs/flush"
 )
 
@@ -19,45 +19,54 @@ func (a *app) logCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "log [N|RECEIPT]", Short: "Show what flushes did", Args: atMost(1),
 		Long: `Lists the receipts of the last N flushes, 10 if nothing is said and all with 0, newest first; or
-prints all of one receipt.`,
-		RunE: func(c *cobra.Command, args []string) error { return a.log(c.Context(), first(args)) },
+prints all of one receipt. They are those of every account, uploads included. No mount need run.`,
+		RunE: func(c *cobra.Command, args []string) error { return a.log(first(args)) },
 	}
 	a.jsonFlag(c)
 	return c
 }
 
-func (a *app) log(ctx context.Context, what string) error {
-	r := control.LogRequest{Max: loggedByDefault}
-	if n, err := strconv.Atoi(what); err == nil && len(what) < 7 {
-		if n < 0 {
-			return usage("want a number of receipts, not %s", what)
-		}
-		r.Max = n
-	} else {
-		r.ID = what
-	}
-	d, err := a.daemon(ctx, "")
+func (a *app) log(what string) error {
+	cfg, err := a.config()
 	if err != nil {
 		return err
 	}
-	list, err := d.Log(ctx, r)
+	if n, err := strconv.Atoi(what); what == "" || err == nil && len(what) < 7 {
+		if n < 0 {
+			return usage("want a number of receipts, not %s", what)
+		}
+		if what == "" {
+			n = loggedByDefault
+		}
+		return a.logList(cfg.StateDir, n)
+	}
+	r, file, err := daemon.Receipt(cfg.StateDir, what)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(list)
+		return a.printJSON([]flush.Receipt{r})
+	}
+	p := &printer{w: a.Out}
+	p.line("%s", receipt(r))
+	p.line("  file       %s", file)
+	writeReceipt(p, r)
+	return p.err
+}
+
+func (a *app) logList(stateDir string, max int) error {
+	list, unreadable := daemon.Receipts(stateDir, max)
+	if a.json {
+		return errors.Join(a.printJSON(list), unreadable)
 	}
 	p := &printer{w: a.Out}
 	if len(list) == 0 {
 		p.line("nothing was sent yet")
 	}
-	for _, x := range list {
-		p.line("%s", receipt(x))
-		if r.ID != "" {
-			writeReceipt(p, x)
-		}
+	for _, r := range list {
+		p.line("%s", receipt(r))
 	}
-	return p.err
+	return errors.Join(p.err, unreadable)
 }
 
 // receipt is a receipt in one line.

@@ -68,7 +68,7 @@ or written, permissions could not be read, deletions are held back, a command fa
 	f.StringArrayVar(&j.sites, "site", nil, "mirror every library of `SITE`: HOST:/PATH, or a name (may be repeated)")
 	f.BoolVar(&j.watch, "watch", false, "stay, and mirror again when something changes")
 	f.StringVar(&j.onChange, "on-change", "", "shell `COMMAND` that is run for each report, with the report on its standard input")
-	f.StringVar(&j.onPermissions, "notify-permissions", "", "the same for reports that tell of other permissions")
+	f.StringVar(&j.onPermissions, "notify-permissions", "", "shell `COMMAND` that is run likewise for reports that tell of other permissions")
 	f.BoolVar(&j.noTrash, "no-trash", false, "remove what is gone there for good")
 	f.BoolVar(&j.deletes, "confirm-deletes", false, "carry out deletions that the guard holds back")
 	f.StringVar(&j.logs, "logs", "", "`FOLDER` for reports instead of sync_logs in the mirror's folder")

@@ -69,11 +69,6 @@ func (c *Client) Resolve(ctx context.Context, r ResolveRequest) error {
 	return err
 }
 
-// Log implements API.
-func (c *Client) Log(ctx context.Context, r LogRequest) ([]flush.Receipt, error) {
-	return get[[]flush.Receipt](ctx, c, http.MethodPost, "log", r)
-}
-
 // Pause implements API.
 func (c *Client) Pause(ctx context.Context, r PauseRequest) error {
 	_, err := get[struct{}](ctx, c, http.MethodPost, "pause", r)

@@ -39,8 +39,6 @@ type API interface {
 	Conflicts(ctx context.Context) ([]Pair, error)
 	// Resolve ends a conflict.
 	Resolve(ctx context.Context, r ResolveRequest) error
-	// Log returns receipts, newest first.
-	Log(ctx context.Context, r LogRequest) ([]flush.Receipt, error)
 	// Pause stops cycles from starting by themselves, or lets them start again.
 	Pause(ctx context.Context, r PauseRequest) error
 	// Refresh looks for remote changes and applies them.
@@ -134,13 +132,6 @@ type Pair struct {
 type ResolveRequest struct {
 	Path string `json:"path"`
 	Keep string `json:"keep"`
-}
-
-// LogRequest asks for the newest receipts without their items, all of them if Max is 0; or with an
-// ID for one receipt with its items.
-type LogRequest struct {
-	Max int    `json:"max,omitempty"`
-	ID  string `json:"id,omitempty"`
 }
 
 // PauseRequest is the answer to whether cycles shall start by themselves.

@@ -39,9 +39,6 @@ func (d *daemon) Conflicts(context.Context) ([]Pair, error) {
 func (d *daemon) Resolve(_ context.Context, r ResolveRequest) error {
 	return &graph.Error{Op: "resolve", Item: r.Path, Kind: graph.NotExist, Message: r.Keep}
 }
-func (d *daemon) Log(_ context.Context, r LogRequest) ([]flush.Receipt, error) {
-	return make([]flush.Receipt, r.Max), nil
-}
 func (d *daemon) Pause(context.Context, PauseRequest) error { return nil }
 
 func (d *daemon) Doctor(_ context.Context, r DoctorRequest) ([]Finding, error) {
@@ -127,9 +124,6 @@ func TestQuestionsAndAnswersArriveAsTheyWereSent(t *testing.T) {
 	}
 	if err := c.Resolve(t.Context(), ResolveRequest{Path: "/p", Keep: "mine"}); !errors.Is(err, graph.NotExist) || !strings.Contains(err.Error(), "/p") {
 		t.Errorf("resolve: %v", err)
-	}
-	if got, err := c.Log(t.Context(), LogRequest{Max: 3}); err != nil || len(got) != 3 {
-		t.Errorf("log: %v, %v", got, err)
 	}
 	if err := c.Pause(t.Context(), PauseRequest{Paused: true}); err != nil {
 		t.Errorf("pause: %v", err)

@@ -54,7 +54,6 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 		answer(ctx, w, api.Conflicts)
 	}))
 	mux.HandleFunc("POST /v1/resolve", s.call(asked(done(api.Resolve))))
-	mux.HandleFunc("POST /v1/log", s.call(asked(api.Log)))
 	mux.HandleFunc("POST /v1/pause", s.call(asked(done(api.Pause))))
 	mux.HandleFunc("POST /v1/doctor", s.call(asked(api.Doctor)))
 	mux.HandleFunc("POST /v1/unmount", s.unmount)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"time"
 
@@ -178,19 +177,6 @@ func (m *mount) changed(p flush.Path) {
 	if n, err := t.Lookup(parent.Ino, path.Base(p.Path)); err == nil {
 		m.kernel.Notify(cache.Event{Ino: n.Ino, Bytes: true})
 	}
-}
-
-// Log implements control.API.
-func (a *answers) Log(_ context.Context, r control.LogRequest) ([]flush.Receipt, error) {
-	if r.ID == "" {
-		list, err := a.m.engine.Receipts(r.Max)
-		return append([]flush.Receipt{}, list...), err
-	}
-	one, err := a.m.engine.Receipt(r.ID)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no receipt %q; `duskfs log` lists them", r.ID)
-	}
-	return []flush.Receipt{one}, err
 }
 
 // Pause implements control.API.
