@@ -368,6 +368,7 @@ func (a *app) serviceRemove(kind string) *cobra.Command {
 		},
 	}
 	managerFlag(c, &name, &which)
+	a.jsonFlag(c)
 	return c
 }
 
@@ -376,8 +377,7 @@ func (a *app) serviceGone(ctx context.Context, m manager, u unit) error {
 		if err := a.editCrontab(ctx, u.Label(), ""); err != nil {
 			return err
 		}
-		_, err := fmt.Fprintln(a.Out, u.Label()+" is removed")
-		return err
+		return a.saysGone(u)
 	}
 	removed := false
 	var stop error
@@ -404,6 +404,13 @@ func (a *app) serviceGone(ctx context.Context, m manager, u unit) error {
 	}
 	if stop != nil {
 		return fmt.Errorf("the files of %s are gone, but it could not be stopped: %w", u.Label(), stop)
+	}
+	return a.saysGone(u)
+}
+
+func (a *app) saysGone(u unit) error {
+	if a.json {
+		return a.printJSON(map[string]string{"removed": u.Label()})
 	}
 	_, err := fmt.Fprintln(a.Out, u.Label()+" is removed")
 	return err

@@ -192,10 +192,10 @@ func brokenUpload(p *place) {
 
 func givenUp(p *place) {
 	data := noise(900_000, 2)
-	ctx, cancel := context.WithCancel(p.Context())
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(p.Context())
+	defer cancel(nil)
 	_, err := p.Upload(ctx, graph.Upload{Parent: p.dir.ID, Name: "f.bin", Size: int64(len(data)), ModTime: then, Body: bytes.NewReader(data),
-		Begun: func(string) error { cancel(); return nil }})
+		Begun: func(string) error { cancel(graph.Changed); return nil }})
 	if err == nil {
 		p.Errorf("an upload that was given up is said to have worked")
 	}
