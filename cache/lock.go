@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -25,16 +26,45 @@ func lock(dir string) (*lockFile, error) {
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-		inUse := &InUseError{Dir: dir}
-		if b, err := os.ReadFile(path); err == nil {
-			pid, note, _ := strings.Cut(string(b), "\n")
-			inUse.PID, _ = strconv.Atoi(pid)
-			inUse.Note = strings.TrimSpace(note)
-		}
-		return nil, inUse
+		return nil, usedBy(dir)
 	}
 	l := &lockFile{f: f}
 	return l, l.note("")
+}
+
+// lockToRead keeps writers out of a store that this process cannot write to, until the file is closed. It is nil if
+// there is nothing to lock.
+func lockToRead(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "lock")
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return f, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = usedBy(dir)
+	default:
+		err = fmt.Errorf("lock %s: %w", path, err)
+	}
+	_ = f.Close() // the first error counts
+	return nil, err
+}
+
+// usedBy tells who has a store open.
+func usedBy(dir string) *InUseError {
+	e := &InUseError{Dir: dir}
+	if b, err := os.ReadFile(filepath.Join(dir, "lock")); err == nil {
+		pid, note, _ := strings.Cut(string(b), "\n")
+		e.PID, _ = strconv.Atoi(pid)
+		e.Note = strings.TrimSpace(note)
+	}
+	return e
 }
 
 // note replaces what a refused process is told.

@@ -128,7 +128,11 @@ func (a *app) serve(ctx context.Context, tell *daemon.Reporter) error {
 	log := a.Err
 	ready := a.sayReady
 	if tell != nil {
-		file, err := daemon.LogFile(cfg.StateDir, cfg.Mountpoint)
+		root, err := daemon.LogRoot(cfg)
+		if err != nil {
+			return err
+		}
+		file, err := daemon.LogFile(root, cfg.Mountpoint)
 		if err != nil {
 			return err
 		}
@@ -167,13 +171,17 @@ func (a *app) mountBackground(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	logs, err := daemon.LogRoot(cfg)
+	if err != nil {
+		return err
+	}
 	args := slices.Clone(a.args)
 	at := slices.Index(args, "--")
 	if at < 0 {
 		at = len(args)
 	}
 	args = slices.Insert(args, at, "--detached")
-	ready, isUsage, err := daemon.Background(ctx, args, a.Environ, a.Work, daemon.LogPath(cfg.StateDir, cfg.Mountpoint))
+	ready, isUsage, err := daemon.Background(ctx, args, a.Environ, a.Work, daemon.LogPath(logs, cfg.Mountpoint))
 	var told *control.Failure
 	switch {
 	case err != nil && isUsage && errors.As(err, &told):

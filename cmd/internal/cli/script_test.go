@@ -169,6 +169,11 @@ func (w *world) end() {
 			err = errors.Join(err, syscall.Kill(r.PID, syscall.SIGKILL))
 		}
 	}
+	if mounted(w.mount) { // by a daemon that another folder for temporary files has the record of
+		if out, uerr := exec.Command("fusermount3", "-uz", w.mount).CombinedOutput(); uerr != nil {
+			err = errors.Join(err, fmt.Errorf("%w: %s", uerr, out))
+		}
+	}
 	if _, cerr := fusemount.Clear(w.mount); err != nil || cerr != nil {
 		fmt.Fprintln(os.Stderr, "cleaning up after a script:", err, cerr)
 	}
@@ -180,6 +185,12 @@ func (w *world) end() {
 			fmt.Fprintf(os.Stderr, "unmounting a disk: %v: %s\n", err, out)
 		}
 	}
+}
+
+// mounted reports whether a folder is on another disk than the one that holds it.
+func mounted(dir string) bool {
+	var in, above syscall.Stat_t
+	return syscall.Stat(dir, &in) == nil && syscall.Stat(filepath.Dir(dir), &above) == nil && in.Dev != above.Dev
 }
 
 // command makes a script command from a method; it fails the script with the method's error.

@@ -18,7 +18,7 @@ import (
 )
 
 // Registry is the folder that says which mounts have a daemon. Every user of a state folder sees
-// the same.
+// the same: also mounts that use an Aside in its place, as long as all have one folder for temporary files.
 type Registry struct {
 	state string
 }
@@ -103,7 +103,7 @@ func (r Registry) socketPath(mount string) (string, error) {
 	name = ID(r.state+"\x00"+mount) + ".sock"
 	base := os.Getenv("XDG_RUNTIME_DIR")
 	if base == "" || !filepath.IsAbs(base) || len(base) > limit-40 {
-		base = filepath.Join(os.TempDir(), fmt.Sprintf("duskfs-%d", os.Getuid()))
+		base = temporary()
 	} else {
 		base = filepath.Join(base, "duskfs")
 	}
@@ -187,9 +187,13 @@ func (r Registry) Look(ctx context.Context) (live, gone []Record, err error) {
 }
 
 func (r Registry) scan(ctx context.Context, clear bool) (live, gone []Record, err error) {
-	files, err := filepath.Glob(filepath.Join(r.dir(), "*.json"))
-	if err != nil {
-		return nil, nil, err
+	var files []string
+	for _, dir := range []string{r.dir(), filepath.Join(r.asides(), "run")} {
+		found, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, found...)
 	}
 	for _, f := range files {
 		rec, err := readRecord(f)

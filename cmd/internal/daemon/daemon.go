@@ -102,6 +102,7 @@ type mount struct {
 	log     *slog.Logger
 	point   string // mountpoint, absolute and free of links
 	account *Account
+	aside   *control.Aside // in place of a state folder that cannot be written, else nil
 	store   *cache.Store
 	drives  []drive
 	offline bool
@@ -137,14 +138,24 @@ type drive struct {
 
 func (m *mount) start(ctx context.Context, o Options) (err error) {
 	cfg := m.cfg
-	if m.point, err = Check(cfg); err != nil {
+	var aside bool
+	if m.point, aside, err = check(cfg); err != nil {
 		return err
 	}
 	if m.account, err = connectAnyhow(cfg, o.Version, o.Log); err != nil {
 		return err
 	}
+	state := cfg.StateDir
+	if aside {
+		if err := m.standAside(ctx); err != nil {
+			return err
+		}
+		state = m.aside.Dir()
+	}
 	dir := m.account.dir
-	if m.store, err = openStore(ctx, dir, cfg, o.Log); err != nil {
+	there := *cfg
+	there.StateDir = state
+	if m.store, err = openStore(ctx, dir, &there, o.Log); err != nil {
 		return err
 	}
 	if err := m.store.Note(m.point); err != nil {
@@ -157,7 +168,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	for _, spec := range cfg.Drives {
 		specs = append(specs, spec.String())
 	}
-	m.listener, m.unregister, err = control.NewRegistry(cfg.StateDir).Listen(ctx, m.point, specs)
+	m.listener, m.unregister, err = control.NewRegistry(state).Listen(ctx, m.point, specs)
 	if err != nil {
 		return err
 	}
@@ -187,31 +198,37 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 
 // Check looks for what a person can get wrong, before anything is touched but a mount whose daemon was
 // killed, which is cleared. It returns the mountpoint in the form that everybody compares, and leaves a
-// state folder that can be written to. Run checks the same.
+// state folder that can be written to, or to mount read-only, be read. Run checks the same.
 func Check(cfg *config.Config) (mountpoint string, err error) {
+	mountpoint, _, err = check(cfg)
+	return mountpoint, err
+}
+
+// check is Check that also says whether the state folder cannot be written.
+func check(cfg *config.Config) (mountpoint string, aside bool, err error) {
 	if len(cfg.Drives) == 0 {
-		return "", &config.Error{What: "no drive is named: `duskfs mount DRIVE... MOUNTPOINT`, or set drives in the configuration"}
+		return "", false, &config.Error{What: "no drive is named: `duskfs mount DRIVE... MOUNTPOINT`, or set drives in the configuration"}
 	}
 	if cfg.Mountpoint == "" {
-		return "", &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
+		return "", false, &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
 	}
 	if !slices.ContainsFunc(cfg.Drives, func(s rest.Spec) bool { return s.Where != rest.SharePoint }) {
 		cfg.ReadOnly = true // nothing else is needed, so nothing else is asked for
 	}
 	if err := apart(cfg.Mountpoint, cfg.StateDir); err != nil {
-		return "", err
+		return "", false, err
 	}
 	point, err := fusemount.Prepare(cfg.Mountpoint)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	if err := PrepareState(cfg.StateDir); err != nil {
-		return "", err
+	if aside, err = usable(cfg); err != nil {
+		return "", false, err
 	}
 	if real, err := filepath.EvalSymlinks(cfg.StateDir); err == nil {
-		return point, apart(point, real)
+		return point, aside, apart(point, real)
 	}
-	return point, nil
+	return point, aside, nil
 }
 
 // endingWait is how long a store that another process has open is waited for: that one may be about
@@ -383,6 +400,9 @@ func (m *mount) takeDown() error {
 	}
 	if m.account != nil {
 		m.account.Close()
+	}
+	if m.aside != nil {
+		errs = append(errs, m.aside.Remove())
 	}
 	return errors.Join(errs...)
 }

@@ -30,12 +30,21 @@ type book struct {
 	ids  map[string]graph.DriveID // by what was typed and, for me, by whom it meant
 }
 
+const bookFile = "names.json"
+
 func openBook(dir string) *book {
-	b := &book{file: filepath.Join(dir, "names.json"), ids: map[string]graph.DriveID{}}
+	b := &book{file: filepath.Join(dir, bookFile), ids: map[string]graph.DriveID{}}
 	if text, err := os.ReadFile(b.file); err == nil {
 		_ = json.Unmarshal(text, &b.ids) // it only saves a question: what cannot be read is asked again
 	}
 	return b
+}
+
+// copyBook copies the book of one folder into another, if there is one.
+func copyBook(from, to string) error {
+	b := openBook(from)
+	b.file = filepath.Join(to, bookFile)
+	return b.save()
 }
 
 func (b *book) set(spec string, id graph.DriveID) error {

@@ -1,11 +1,17 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cmd/internal/config"
+	"github.com/duskfs/duskfs/cmd/internal/control"
 )
 
 // PrepareState makes the state folder and tries whether it can be written to.
@@ -25,6 +31,50 @@ func PrepareState(dir string) error {
 		return advice(err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// usable checks that a mount can work from the state folder. aside says that it cannot be written, and that what is
+// to be read has to be copied aside: to read only, that is enough.
+func usable(cfg *config.Config) (aside bool, err error) {
+	err = PrepareState(cfg.StateDir)
+	if !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
+		return false, err
+	}
+	if _, rerr := os.ReadDir(cfg.StateDir); rerr != nil {
+		return false, err
+	}
+	if !cfg.ReadOnly {
+		return false, fmt.Errorf("%w, or mount with --read-only", err)
+	}
+	return true, nil
+}
+
+// LogRoot is the folder under which the daemon of a mount logs: the state folder, or if that cannot be written the one
+// for temporary files.
+func LogRoot(cfg *config.Config) (string, error) {
+	aside, err := usable(cfg)
+	if err != nil || !aside {
+		return cfg.StateDir, err
+	}
+	return control.Temporary()
+}
+
+// standAside makes a temporary folder in place of the state folder, and copies what is known of the account there.
+func (m *mount) standAside(ctx context.Context) (err error) {
+	if m.aside, err = control.NewRegistry(m.cfg.StateDir).Aside(); err != nil {
+		return err
+	}
+	from := m.account.dir
+	m.account.dir = filepath.Join(m.aside.Dir(), "accounts", filepath.Base(from))
+	m.log.Warn("the state folder cannot be written: the mount works from a copy, which is removed at its end", "dir", m.cfg.StateDir, "copy", m.aside.Dir())
+	if err := cache.CopyStore(ctx, from, m.account.dir); err != nil {
+		var used *cache.InUseError
+		if errors.As(err, &used) {
+			return explained(err, from, m.cfg)
+		}
+		return fmt.Errorf("copy the state in %s to %s: %w", from, m.account.dir, err)
+	}
+	return copyBook(from, m.account.dir)
 }
 
 // apart checks that the state folder is not in the mountpoint, which would hide it.
