@@ -14,6 +14,7 @@ import (
 
 // cursor is what the token of a link says. Clients see it as an opaque string.
 type cursor struct {
+	World  string `json:"w"` // of which emulator, or state folder
 	Epoch  int    `json:"e"`
 	From   int64  `json:"f"`           // changes up to this one are known
 	Full   int64  `json:"s,omitempty"` // of an enumeration: where the feed stood when it began, plus one
@@ -39,7 +40,7 @@ func (c *call) delta(it *item) (*reply, error) {
 		lag = more
 	}
 	head := d.visible(c.s.now().Add(-lag))
-	k := cursor{Epoch: d.epoch, Full: head + 1, Below: it.id, Select: option(c.q, "select"), Top: top(c.q, c.feedPage())}
+	k := cursor{World: c.s.world(), Epoch: d.epoch, Full: head + 1, Below: it.id, Select: option(c.q, "select"), Top: top(c.q, c.feedPage())}
 	token := c.q.Get("token")
 	if token == "" {
 		token = c.q.Get("$deltatoken")
@@ -70,7 +71,7 @@ func (c *call) delta(it *item) (*reply, error) {
 	if k.Full == 0 {
 		head = max(head, k.From) // what a feed has told it does not take back
 	}
-	if k.Epoch != d.epoch {
+	if k.World != c.s.world() || k.Epoch != d.epoch {
 		return nil, c.gone()
 	}
 	if c.s.opts.EmptyFirstPage && !k.Begun && k.Full > 0 {
@@ -231,6 +232,9 @@ func (c *call) feedLink(k cursor) string {
 	u := url.URL{Scheme: "https", Host: c.r.Host, Path: p}
 	return u.String() + "?token=" + url.QueryEscape(k.String())
 }
+
+// world tells tokens of this service from those of another that had its address, and maybe its ids, before.
+func (s *Server) world() string { return s.sign("feed")[:8] }
 
 // gone answers 410: the token is from before the service forgot.
 func (c *call) gone() error {

@@ -163,6 +163,13 @@ func TestAForgottenTokenAnswers410(t *testing.T) {
 	equal(t, "inner", c.want(410, "GET", link, nil).at("error/innerError/code"), "resyncChangesUploadDifferences")
 }
 
+func TestATokenOfAnotherServiceAnswers410(t *testing.T) {
+	_, _, link := start(t, graphtest.Options{}).follow("/me/drive/root/delta")
+	_, query, _ := strings.Cut(link, "?")
+	other := start(t, graphtest.Options{}) // with the same ids
+	other.want(410, "GET", "/me/drive/root/delta?"+query, nil)
+}
+
 func TestTheFeedLags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := start(t, graphtest.Options{FeedLag: 30 * time.Second})
