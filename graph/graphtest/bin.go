@@ -90,3 +90,31 @@ func (d *Drive) deletedAt(it *item) time.Time {
 	}
 	return it.modified
 }
+
+// PastInBin returns the bytes of all versions but the last of the files in the recycle bin.
+func (d *Drive) PastInBin() (past [][]byte, err error) {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	var walk func(it *item) error
+	walk = func(it *item) error {
+		for _, v := range it.old {
+			data, err := v.body.bytes()
+			if err != nil {
+				return err
+			}
+			past = append(past, data)
+		}
+		for _, c := range it.children {
+			if err := walk(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, it := range d.bin {
+		if err := walk(it); err != nil {
+			return nil, err
+		}
+	}
+	return past, nil
+}
