@@ -308,14 +308,15 @@ func (i *Inbox) Waiting() (n int, err error) {
 }
 
 // Unseen returns the items known here whose base is older than the start of the enumeration that
-// just ended and which it did not bring. They may be gone: the caller asks for each by its id.
+// just ended and which it did not bring, and those that waited already and it did not bring. They may be
+// gone: the caller asks for each by its id.
 func (i *Inbox) Unseen() (unseen []graph.ItemID, err error) {
 	err = i.s.view(func(x *tx) error {
 		f, err := x.feed(i.drive)
 		if err != nil || !f.Full {
 			return err
 		}
-		return x.each(drivePrefix(rowItem, i.drive), nil, func(k, v []byte) (bool, error) {
+		err = x.each(drivePrefix(rowItem, i.drive), nil, func(k, v []byte) (bool, error) {
 			id := itemOfKey(k)
 			if seen, err := x.has(itemKey(rowSeen, i.drive, id)); err != nil || seen {
 				return true, err
@@ -332,6 +333,22 @@ func (i *Inbox) Unseen() (unseen []graph.ItemID, err error) {
 				unseen = append(unseen, id)
 			}
 			return true, err
+		})
+		if err != nil {
+			return err
+		}
+		// What waits as there may have been deleted since: its tombstone came between the old place in the feed and the new.
+		return x.each(drivePrefix(rowInbox, i.drive), nil, func(k, v []byte) (bool, error) {
+			id := itemOfKey(k)
+			seen, err := x.has(itemKey(rowSeen, i.drive, id))
+			if err != nil || seen {
+				return err == nil, err
+			}
+			item, err := decodeItem(id, v)
+			if err == nil && !item.Deleted {
+				unseen = append(unseen, id)
+			}
+			return err == nil, err
 		})
 	})
 	return unseen, err

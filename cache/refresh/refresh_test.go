@@ -392,6 +392,27 @@ func TestAFeedThatStartsAnewIsCompared(t *testing.T) {
 	}
 }
 
+// What waits is compared too: its deletion may lie between the old place in the feed and the new.
+func TestWhatWaitedWhenTheFeedBeganAnewMayBeGone(t *testing.T) {
+	w := office(t)
+	n, err := w.store.Tree().Hold(w.node("docs/a.txt").Ino)
+	w.ok(err)
+	w.there.write("A", "newer")
+	if res := w.run(); res.Waiting != 1 {
+		t.Fatalf("%+v", res)
+	}
+	w.there.hidden["A"] = true
+	w.there.remove("A")
+	w.there.forgot = true
+	w.later()
+	w.run()
+	w.store.Tree().Unhold(n.Ino)
+	if res := w.run(); res.Waiting != 0 {
+		t.Fatalf("%+v", res)
+	}
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "beta", "empty": "/"})
+}
+
 func TestOnceADayEverythingIsCompared(t *testing.T) {
 	w := office(t)
 	w.there.hidden["A"] = true

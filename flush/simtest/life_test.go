@@ -159,6 +159,8 @@ var found = []struct {
 	{"in the midst and after", 262, "the same, when the writer came while the versions were read"},
 	{"in the midst and after", 285, "what kept a folder from being deleted was not asked for"},
 	{"in the midst and after", 363, "bytes were overwritten unseen when a writer broke an upload off whose last bytes had got through"},
+	{"refused and given up", 421, "the judge called lost what a discard put into the trash that had been moved there meanwhile"},
+	{"everything", 235, "an item that waited when the feed began anew, and was gone, waited for ever"},
 	{"ours count", 500144, "the judge called lost what was among the versions of a file that the colleague removed"},
 }
 
@@ -428,10 +430,14 @@ func (l *life) judgeItems() {
 // put into a folder between its last listing and its deletion is in the recycle bin: the service has
 // no deletion that fails if a folder is not empty (DESIGN: order of a plan).
 func (l *life) judgeLost(lost []string) {
-	if l.kind.policy != cache.KeepBoth {
-		kept := l.setAside()
-		lost = slices.DeleteFunc(lost, func(s string) bool { return kept[s] })
+	kept := map[string]bool{}
+	if l.kind.give || l.kind.policy != cache.KeepBoth {
+		l.inTrash(kept) // also of what came to a place that is given up only while that was asked for
 	}
+	if l.kind.policy != cache.KeepBoth {
+		l.amongVersions(kept)
+	}
+	lost = slices.DeleteFunc(lost, func(s string) bool { return kept[s] })
 	for _, s := range lost {
 		for _, i := range l.raced[s] {
 			if l.Far.Restore(i.ID) == nil {
@@ -502,9 +508,8 @@ func (l *life) unlock() {
 	}
 }
 
-// setAside returns what is kept where a policy puts it: in the local trash, and among the versions of files.
-func (l *life) setAside() map[string]bool {
-	kept := map[string]bool{}
+// inTrash adds what is in the local trash.
+func (l *life) inTrash(kept map[string]bool) {
 	err := filepath.WalkDir(filepath.Join(l.Dir, "trash"), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -516,6 +521,10 @@ func (l *life) setAside() map[string]bool {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.t.Fatal(err)
 	}
+}
+
+// amongVersions adds what a policy has put among the versions of files.
+func (l *life) amongVersions(kept map[string]bool) {
 	infos, err := l.Far.Walk()
 	if err != nil {
 		l.t.Fatal(err)
@@ -538,5 +547,4 @@ func (l *life) setAside() map[string]bool {
 	for _, data := range past {
 		kept[string(data)] = true
 	}
-	return kept
 }
