@@ -106,6 +106,18 @@ type Limits struct {
 	Rate schedule.Rate
 }
 
+// End returns when a flush that began at a time must stop, zero if never.
+func (l Limits) End(began time.Time) time.Time {
+	var until time.Time
+	if l.Time > 0 {
+		until = began.Add(l.Time)
+	}
+	if next := l.Until.Next(began); !next.IsZero() && (until.IsZero() || next.Before(until)) {
+		until = next
+	}
+	return until
+}
+
 // Notice is something that a person should hear of, such as by a desktop notification. It comes once
 // for each time that something begins, not for every time that it is met again.
 type Notice struct {
