@@ -3,14 +3,11 @@ package cache
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
 )
-
-var errDamaged = errors.New("a row of the store is damaged")
 
 // codecVersion is the first byte of every row in binary form.
 const codecVersion = 1
@@ -48,7 +45,7 @@ type decoder struct {
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
-		d.b, d.err = nil, errDamaged
+		d.b, d.err = nil, ErrDamaged
 		return 0
 	}
 	d.b = d.b[n:]
@@ -58,7 +55,7 @@ func (d *decoder) uint() uint64 {
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
-		d.b, d.err = nil, errDamaged
+		d.b, d.err = nil, ErrDamaged
 		return 0
 	}
 	d.b = d.b[n:]
@@ -68,7 +65,7 @@ func (d *decoder) int() int64 {
 func (d *decoder) str() string {
 	n := d.uint()
 	if n > uint64(len(d.b)) {
-		d.b, d.err = nil, errDamaged
+		d.b, d.err = nil, ErrDamaged
 		return ""
 	}
 	s := string(d.b[:n])
@@ -87,7 +84,7 @@ func (d *decoder) time() time.Time {
 // begin checks the version byte of a row.
 func (d *decoder) begin() {
 	if len(d.b) == 0 || d.b[0] != codecVersion {
-		d.b, d.err = nil, errDamaged
+		d.b, d.err = nil, ErrDamaged
 		return
 	}
 	d.b = d.b[1:]
@@ -95,7 +92,7 @@ func (d *decoder) begin() {
 
 func (d *decoder) end(what string) error {
 	if d.err == nil && len(d.b) != 0 {
-		d.err = errDamaged
+		d.err = ErrDamaged
 	}
 	if d.err != nil {
 		return fmt.Errorf("%s: %w", what, d.err)
@@ -392,7 +389,7 @@ func encodeJSON(v any) ([]byte, error) { return json.Marshal(v) }
 
 func decodeJSON(b []byte, v any) error {
 	if err := json.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
 }

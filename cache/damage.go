@@ -40,7 +40,7 @@ func (s *Store) setAside(why error) error {
 		return fmt.Errorf("move what is damaged aside: %w", err)
 	}
 	// Bodies come first: rows without bodies would be believed, bodies without rows are not.
-	for _, name := range []string{bodiesDir, rowsDir, headFile, cleanFile} {
+	for _, name := range []string{bodiesDir, rowsDir, headFile, cleanFile, doubtFile} {
 		err := os.Rename(filepath.Join(s.dir, name), filepath.Join(dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("move what is damaged aside: %w", err)

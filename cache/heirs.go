@@ -169,7 +169,7 @@ func (x *tx) disown(n Node) (Node, error) {
 	n.Base, n.Seq, n.left = nil, seq, time.Time{}
 	if !n.Dir && !n.Written {
 		if base == nil {
-			return n, fmt.Errorf("node %d: %w: neither base nor local bytes", n.Ino, errDamaged)
+			return n, fmt.Errorf("node %d: %w: neither base nor local bytes", n.Ino, ErrDamaged)
 		}
 		n.Written, n.Marked = true, seq
 		x.keeps = append(x.keeps, keep{ino: n.Ino, v: base.Version(), mtime: n.Mtime, seq: seq})

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -44,6 +45,17 @@ func (x *tx) node(ino Ino) (Node, error) {
 	return n, err
 }
 
+// named returns a node that another row names. ErrDamaged if there is none.
+func (x *tx) named(ino Ino) (Node, error) {
+	n, err := x.node(ino)
+	if errors.Is(err, ErrNotExist) {
+		err = missingNode(ino)
+	}
+	return n, err
+}
+
+func missingNode(ino Ino) error { return fmt.Errorf("%w: node %d is missing", ErrDamaged, ino) }
+
 // decode makes the node of a row.
 func (x *tx) decode(ino Ino, row []byte) (Node, error) {
 	n, err := decodeNode(ino, row)
@@ -56,12 +68,12 @@ func (x *tx) decode(ino Ino, row []byte) (Node, error) {
 	return n, nil
 }
 
-// nodesOf returns the nodes of ascending inos, in a reading transaction. ErrNotExist if one is missing.
+// nodesOf returns the nodes of ascending inos, in a reading transaction. ErrDamaged if one is missing.
 func (x *tx) nodesOf(inos []Ino) ([]Node, error) {
 	list := make([]Node, 0, len(inos))
 	if !dense(inos) {
 		for _, ino := range inos {
-			n, err := x.node(ino)
+			n, err := x.named(ino)
 			if err != nil {
 				return nil, err
 			}
@@ -82,7 +94,7 @@ func (x *tx) nodesOf(inos []Ino) ([]Node, error) {
 		return len(list) < len(inos), err
 	})
 	if err == nil && len(list) < len(inos) {
-		err = fmt.Errorf("node %d: %w", inos[len(list)], ErrNotExist)
+		err = missingNode(inos[len(list)])
 	}
 	return list, err
 }
@@ -114,9 +126,9 @@ func (x *tx) childByKey(parent Ino, key string) (*Node, error) {
 		return nil, err
 	}
 	if len(v) != 8 {
-		return nil, errDamaged
+		return nil, ErrDamaged
 	}
-	n, err := x.node(Ino(binary.BigEndian.Uint64(v)))
+	n, err := x.named(Ino(binary.BigEndian.Uint64(v)))
 	if err != nil {
 		return nil, fmt.Errorf("child of node %d: %w", parent, err)
 	}
@@ -129,7 +141,7 @@ func (x *tx) owner(d DriveNum, item graph.ItemID) (*Node, error) {
 	if err != nil || ino == 0 {
 		return nil, err
 	}
-	n, err := x.node(ino)
+	n, err := x.named(ino)
 	if err != nil {
 		return nil, fmt.Errorf("node of an item: %w", err)
 	}
@@ -145,7 +157,7 @@ func (x *tx) ownerIno(d DriveNum, item graph.ItemID) (Ino, error) {
 		return 0, err
 	}
 	if len(v) != 8 {
-		return 0, errDamaged
+		return 0, ErrDamaged
 	}
 	return Ino(binary.BigEndian.Uint64(v)), nil
 }
@@ -206,7 +218,7 @@ func (x *tx) path(ino Ino) (string, error) {
 		parts = append(parts, n.Name)
 		ino = n.Parent
 		if len(parts) > maxDepth {
-			return "", fmt.Errorf("node %d: %w: its folders form a circle", ino, errDamaged)
+			return "", fmt.Errorf("node %d: %w: its folders form a circle", ino, ErrDamaged)
 		}
 	}
 	slices.Reverse(parts)
@@ -231,7 +243,7 @@ func (x *tx) inside(n, ino Ino) (bool, error) {
 		}
 		n = p.Parent
 	}
-	return false, errDamaged
+	return false, ErrDamaged
 }
 
 // empty reports whether a folder has no children.

@@ -31,7 +31,7 @@ const (
 	cleanFile = "clean"
 )
 
-// ErrDamaged, with a wrapped cause, is what Probe says of rows that cannot be trusted.
+// ErrDamaged, with a wrapped cause, is said of rows that cannot be trusted: by Probe, and by what meets one.
 var ErrDamaged = errors.New("the rows are damaged")
 
 // Probe reads all rows of the store in dir, which nobody may have open, and says whether they are as
@@ -47,7 +47,7 @@ func Probe(dir string) (err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, p)
 		}
 	}()
-	o := storeOptions(rows).WithChecksumVerificationMode(options.OnTableAndBlockRead).WithVerifyValueChecksum(true)
+	o := storeOptions(rows).WithChecksumVerificationMode(options.OnTableAndBlockRead)
 	db, err := openBadger(rows, o)
 	if err != nil {
 		return err
@@ -218,6 +218,8 @@ type rowFile struct {
 	Size  int64  `json:"size"`
 	Time  int64  `json:"time"` // of the last change, in Unix nanoseconds
 	Inode uint64 `json:"inode"`
+	// Changed is when anything about the file changed, which nobody can set.
+	Changed int64 `json:"changed"`
 }
 
 // fingerprint tells whether anybody has touched the rows since.
@@ -235,17 +237,23 @@ func fingerprint(rows string) ([]byte, error) {
 		if e.Name() == "LOCK" {
 			continue // badger's own, made anew each time
 		}
-		p := rowFile{Name: e.Name(), Size: st.Size(), Time: st.ModTime().UnixNano()}
-		if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-			p.Inode = sys.Ino
-		}
-		list = append(list, p)
+		list = append(list, rowFileOf(st))
 	}
 	return json.Marshal(list)
 }
 
-// closedWell reports whether the last process ended well and left the rows as they are.
+func rowFileOf(st fs.FileInfo) rowFile {
+	f := rowFile{Name: st.Name(), Size: st.Size()}
+	f.Time, f.Changed, f.Inode = content.StampOf(st)
+	return f
+}
+
+// closedWell reports whether the last process ended well, met nothing that speaks against the rows, and left them as they
+// are.
 func (s *Store) closedWell() bool {
+	if _, err := os.Lstat(filepath.Join(s.dir, doubtFile)); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
 	was, err := os.ReadFile(filepath.Join(s.dir, cleanFile))
 	if err != nil {
 		return false

@@ -61,6 +61,7 @@ type Store struct {
 	events  *events
 	dropped inoSet // bodies that are removed by now, whose rows can go
 	upkeep  upkeep
+	guard   *guard // of db
 	unsent  unsent
 
 	following following
@@ -105,6 +106,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.shut())
 	}
+	s.upkeep.begin()
 	return s, nil
 }
 
@@ -141,15 +143,32 @@ func (s *Store) open() error {
 		return err
 	}
 	wasClean := s.closedWell()
+	err := s.begin(wasClean)
+	if errors.Is(err, ErrDamaged) && wasClean {
+		// They were believed, and should not have been.
+		s.abandon()
+		err = s.begin(false)
+	}
+	return err
+}
+
+// abandon closes what is damaged, to be looked at or moved aside.
+func (s *Store) abandon() {
+	if err := s.closeBoth(); err != nil {
+		s.log.Warn("closing what is damaged", "err", err)
+	}
+	s.db, s.content, s.headAt = nil, nil, nil
+}
+
+// begin opens rows and bodies and mends what a crash left behind. Rows that are not believed are looked at first, and if
+// they are damaged moved aside.
+func (s *Store) begin(wasClean bool) error {
 	err := s.sound(wasClean)
 	if err == nil {
 		err = s.openBoth()
 	}
 	if errors.Is(err, ErrDamaged) {
-		if cerr := s.closeBoth(); cerr != nil {
-			s.log.Warn("closing what is damaged", "err", cerr)
-		}
-		s.db, s.content, s.headAt = nil, nil, nil
+		s.abandon()
 		if err := s.setAside(err); err != nil {
 			return err
 		}
@@ -158,7 +177,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(s.dir, cleanFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.takeMarks(); err != nil {
 		return err
 	}
 	fresh, folded, err := s.load()
@@ -176,6 +195,19 @@ func (s *Store) open() error {
 	return s.mend(!wasClean)
 }
 
+// takeMarks removes what the last process said of the rows: they are in use.
+func (s *Store) takeMarks() error {
+	if err := os.Remove(filepath.Join(s.dir, cleanFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	why, err := os.ReadFile(filepath.Join(s.dir, doubtFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	s.log.Info("the state seemed to be damaged when it was last used, and is in order", "dir", s.dir, "why", strings.TrimSpace(string(why)))
+	return errors.Join(err, os.Remove(filepath.Join(s.dir, doubtFile)))
+}
+
 // openBoth opens rows and bodies, making them if needed.
 func (s *Store) openBoth() (err error) {
 	rows := filepath.Join(s.dir, rowsDir)
@@ -188,6 +220,7 @@ func (s *Store) openBoth() (err error) {
 	if s.db, err = openRows(rows, s.o.Lean && fitsLean(rows)); err != nil {
 		return err
 	}
+	s.guard = newGuard(s.dir, s.log, s.db)
 	s.headAt, err = os.OpenFile(filepath.Join(s.dir, headFile), os.O_RDWR|os.O_CREATE, 0o600)
 	return err
 }
@@ -207,7 +240,8 @@ func (s *Store) closeBoth() error {
 	return errors.Join(errs...)
 }
 
-// openRows opens the rows of a store. ErrDamaged if badger finds them so.
+// openRows opens the rows of a store. ErrDamaged if badger finds them so. What it reads of them is as it was written, or
+// counts as not there: see guard.
 func openRows(dir string, lean bool) (*badger.DB, error) {
 	o := storeOptions(dir)
 	if lean {
@@ -234,7 +268,10 @@ func fitsLean(dir string) bool {
 }
 
 // storeOptions leave the lock of a store, which is held, to be the only one.
-func storeOptions(dir string) badger.Options { return rowOptions(dir).WithBypassLockGuard(true) }
+func storeOptions(dir string) badger.Options {
+	return rowOptions(dir).WithBypassLockGuard(true).
+		WithChecksumVerificationMode(options.OnBlockRead).WithVerifyValueChecksum(true)
+}
 
 // rowOptions are those of reference "low8q": little memory, no wakeups.
 func rowOptions(dir string) badger.Options {
@@ -401,9 +438,10 @@ func (s *Store) shut() error {
 	var errs []error
 	if opened {
 		errs = append(errs, s.syncHead())
+		_ = s.guard.verify(false) // says so itself
 	}
 	err := errors.Join(append(errs, s.closeBoth())...)
-	if opened && err == nil {
+	if opened && err == nil && s.Doubt() == "" {
 		var prints []byte
 		if prints, err = fingerprint(filepath.Join(s.dir, rowsDir)); err == nil {
 			err = os.WriteFile(filepath.Join(s.dir, cleanFile), prints, 0o600)

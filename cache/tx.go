@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -81,7 +82,10 @@ type agreement struct {
 }
 
 // view runs fn on a snapshot.
-func (s *Store) view(fn func(*tx) error) error {
+func (s *Store) view(fn func(*tx) error) (err error) {
+	s.guard.look()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { err = s.guard.judge(recover(), err) }()
 	gen := s.unsent.now() // before the snapshot: what is counted in it may be newer, never older
 	return s.db.View(func(t *badger.Txn) error {
 		return fn(&tx{s: s, t: t, now: s.now(), gen: gen})
@@ -107,14 +111,16 @@ func (s *Store) updateKnowing(g growth, whole map[Ino]bool, fn func(*tx) error) 
 }
 
 // commit is update's part under S.
-func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (*tx, error) {
+func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (x *tx, err error) {
 	if s.closed {
 		return nil, errClosed
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() { err = s.guard.judge(recover(), err) }()
 	if err := s.roomFor(g); err != nil {
 		return nil, err
 	}
-	x := &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
+	x = &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
 		nodes: map[Ino]*Node{}, gen: s.unsent.now()}
 	defer x.t.Discard()
 	if err := fn(x); err != nil {
@@ -239,11 +245,8 @@ func (s *Store) follow(x *tx) error {
 
 // value returns the value of a row, nil if there is no such row. It is valid while x is.
 func (x *tx) value(key []byte) ([]byte, error) {
-	item, err := x.t.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	item, err := x.get(key)
+	if item == nil || err != nil {
 		return nil, err
 	}
 	var v []byte
@@ -260,12 +263,21 @@ func (x *tx) value(key []byte) ([]byte, error) {
 	return v, err
 }
 
-func (x *tx) has(key []byte) (bool, error) {
-	_, err := x.t.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return false, nil
+// get finds a row, nil if there is no such row.
+func (x *tx) get(key []byte) (*badger.Item, error) {
+	item, err := x.t.Get(key)
+	switch {
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return nil, x.s.guard.miss(key, key, 0)
+	case err != nil:
+		return nil, err
 	}
-	return err == nil, err
+	return item, x.s.guard.miss(key, key, item.Version())
+}
+
+func (x *tx) has(key []byte) (bool, error) {
+	item, err := x.get(key)
+	return item != nil && err == nil, err
 }
 
 func (x *tx) set(key, value []byte) error {
@@ -288,8 +300,12 @@ func (x *tx) each(prefix, from []byte, fn func(key, value []byte) (bool, error))
 	if from == nil {
 		from = prefix
 	}
+	s := scan{guard: x.s.guard, prefix: prefix, at: from}
 	for it.Seek(from); it.Valid(); it.Next() {
 		item := it.Item()
+		if err := s.to(item.Key()); err != nil {
+			return err
+		}
 		more := false
 		err := item.Value(func(v []byte) (err error) {
 			more, err = fn(item.Key(), v)
@@ -302,7 +318,37 @@ func (x *tx) each(prefix, from []byte, fn func(key, value []byte) (bool, error))
 			return nil
 		}
 	}
-	return nil
+	return s.end()
+}
+
+// scan fails with ErrDamaged where rows may have been passed over.
+type scan struct {
+	guard      *guard
+	prefix, at []byte
+}
+
+// to goes on to the next key that there is.
+func (s *scan) to(key []byte) error {
+	if s.guard.lost.Load() == nil {
+		return nil
+	}
+	err := s.guard.miss(s.at, key, 0)
+	s.at = slices.Clone(key)
+	return err
+}
+
+// end goes on to the end of the rows with the prefix, which is not all 0xff.
+func (s *scan) end() error {
+	if s.guard.lost.Load() == nil {
+		return nil
+	}
+	after := slices.Clone(s.prefix)
+	for i := len(after) - 1; i >= 0; i-- {
+		if after[i]++; after[i] != 0 {
+			break
+		}
+	}
+	return s.guard.miss(s.at, after, 0)
 }
 
 // keys collects up to max keys (all if 0) with a prefix, from a key on.
@@ -313,10 +359,17 @@ func (x *tx) keys(prefix, from []byte, max int) ([][]byte, error) {
 		from = prefix
 	}
 	var keys [][]byte
-	for it.Seek(from); it.Valid() && (max == 0 || len(keys) < max); it.Next() {
+	s := scan{guard: x.s.guard, prefix: prefix, at: from}
+	for it.Seek(from); it.Valid(); it.Next() {
+		if max > 0 && len(keys) == max {
+			return keys, nil
+		}
+		if err := s.to(it.Item().Key()); err != nil {
+			return nil, err
+		}
 		keys = append(keys, it.Item().KeyCopy(nil))
 	}
-	return keys, nil
+	return keys, s.end()
 }
 
 // --- numbers

@@ -12,8 +12,8 @@ const (
 	flattenAt = 4
 )
 
-// upkeep syncs the store some seconds after a change and compacts it when nothing goes on. Without
-// changes it does nothing at all, no timer runs.
+// upkeep syncs the store some seconds after a change, and verifies and compacts it when nothing goes on. Without
+// changes it does so once, and then nothing at all, no timer runs.
 type upkeep struct {
 	store *Store
 
@@ -24,6 +24,16 @@ type upkeep struct {
 	pending bool       // the timer runs
 	timer   *time.Timer
 	wrote   bool // since the last sync
+}
+
+// begin has the store looked after once, some seconds after it was opened.
+func (u *upkeep) begin() {
+	u.armed.Lock()
+	defer u.armed.Unlock()
+	if !u.pending {
+		u.pending = true
+		u.timer = time.AfterFunc(syncAfter, u.run)
+	}
 }
 
 // wrote tells upkeep that there is something to sync.
@@ -58,13 +68,15 @@ func (u *upkeep) run() {
 		}
 		return
 	}
+	_ = u.store.guard.verify(false) // says so itself
 	u.flatten()
 	if err := u.store.makeBallast(); err != nil {
 		u.store.log.Debug("no space was put by for a full disk", "err", err)
 	}
 }
 
-// flatten compacts young tables, if the disk has room for a second store meanwhile.
+// flatten compacts young tables, if the disk has room for a second store meanwhile. Of a damaged one badger would leave out
+// what it cannot read.
 func (u *upkeep) flatten() {
 	db := u.store.db
 	if levels := db.Levels(); len(levels) == 0 || levels[0].NumTables < flattenAt {
@@ -73,6 +85,9 @@ func (u *upkeep) flatten() {
 	lsm, vlog := db.Size()
 	if u.store.spare(lsm+vlog) != nil {
 		return // later, when there is room
+	}
+	if u.store.guard.verify(true) != nil {
+		return // says so itself
 	}
 	if err := db.Flatten(1); err != nil {
 		u.store.log.Error("the store could not be compacted", "err", err)

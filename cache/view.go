@@ -152,7 +152,7 @@ func (b viewer) item(id graph.ItemID) (Held, error) {
 			return h, err
 		}
 		if g == nil {
-			return h, errDamaged
+			return h, ErrDamaged
 		}
 		h = Held{Base: g.Base}
 	}

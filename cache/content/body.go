@@ -91,7 +91,7 @@ func (b *body) write(sync bool) error {
 			if err != nil {
 				return err
 			}
-			c.Stamp, c.Changed, c.Inode = stampOf(st)
+			c.Stamp, c.Changed, c.Inode = StampOf(st)
 		}
 		if !sync && len(b.have) > 0 {
 			c.Boot = b.store.boot
