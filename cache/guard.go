@@ -33,7 +33,7 @@ const (
 	// doubtFile says why the rows are not believed at the next start.
 	doubtFile = "doubt"
 	// lookAfter is how long what reads rows does not look at their files once more.
-	lookAfter = time.Second
+	lookAfter = 100 * time.Millisecond
 )
 
 // guard knows which tables are as they were written, and what cannot be read of the others.
@@ -108,6 +108,14 @@ func (g *guard) miss(from, to []byte, version uint64) error {
 	return nil
 }
 
+// absent is miss for rows that badger says are not there, also if a file was touched just now.
+func (g *guard) absent(from, to []byte) error {
+	if g.touched(func(t known) bool { return t.whole.hides(from, to) }) {
+		_ = g.verify(false) // says so itself
+	}
+	return g.miss(from, to, 0)
+}
+
 // Doubt says why the rows cannot be trusted, empty if nothing speaks against them. The next start looks at them.
 func (s *Store) Doubt() string { return s.guard.doubtful() }
 
@@ -125,15 +133,8 @@ func (s *Store) VerifyRows() (tables int, err error) {
 	return len(ids), errors.Join(err, terr)
 }
 
-// judge is told how what was done with the rows ended: by an error or a panic, nil if there was none. What comes of damage
-// is noted, and an error that says so; a panic that does not goes on.
-func (g *guard) judge(panicked any, err error) error {
-	if panicked != nil {
-		if !ofBadger(panicked) {
-			panic(panicked)
-		}
-		err = fmt.Errorf("read the rows: %w: %.200v", ErrDamaged, panicked)
-	}
+// judge is told how what was done with the rows ended. Damage is noted.
+func (g *guard) judge(err error) error {
 	if err != nil && errors.Is(err, ErrDamaged) && g.doubtful() == "" {
 		_ = g.verify(true) // finds out what is lost, and says so itself
 		g.mu.Lock()
@@ -143,17 +144,21 @@ func (g *guard) judge(panicked any, err error) error {
 	return err
 }
 
-// ofBadger reports whether a panic that is under way began in badger, or was a look at a file that has become shorter.
-func ofBadger(panicked any) bool {
-	if _, fault := panicked.(interface{ Addr() uintptr }); fault {
-		return true
-	}
+// panicked says what a panic over the rows tells of them.
+func panicked(p any) error { return fmt.Errorf("read the rows: %w: %.200v", ErrDamaged, p) }
+
+// badgerPanics reports whether the panic that is under way began in badger, or with a look at a file that has become
+// shorter: others are not about the rows.
+func badgerPanics() bool {
 	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	for thrown := false; ; {
 		f, more := frames.Next()
-		if thrown && !strings.HasPrefix(f.Function, "runtime.") {
-			return strings.HasPrefix(f.Function, "github.com/dgraph-io/")
+		switch {
+		case f.Function == "runtime.panicmemAddr":
+			return true
+		case thrown && !strings.HasPrefix(f.Function, "runtime."):
+			return strings.HasPrefix(f.Function, "github.com/dgraph-io/") || strings.HasPrefix(f.Function, "github.com/google/flatbuffers/")
 		}
 		thrown = thrown || f.Function == "runtime.gopanic"
 		if !more {
@@ -168,7 +173,7 @@ func (g *guard) note(err error) {
 		return
 	}
 	g.why = err.Error()
-	g.log.Error("the state is damaged: what cannot be read of it is an error; at the next start it is looked at, and if need be moved aside and read from the service anew: `duskfs flush`, then unmount and mount again",
+	g.log.Error("the state is damaged: what cannot be read of it is an error; unmount and mount again: then it is looked at, and if need be moved aside and read from the service anew, and what is unsent is kept",
 		"dir", g.dir, "why", g.why)
 	if err := writeDoubt(g.dir, g.why); err != nil {
 		g.log.Warn("that could not be recorded", "dir", g.dir, "err", err)
@@ -190,16 +195,20 @@ func (g *guard) look() {
 	if now-last < int64(lookAfter) || !g.looked.CompareAndSwap(last, now) {
 		return
 	}
-	if g.touched() {
+	if g.touched(func(known) bool { return true }) {
 		_ = g.verify(false) // says so itself
 	}
 }
 
-func (g *guard) touched() bool {
+// touched reports whether some of the tables do not look as they did when they were last believed or read.
+func (g *guard) touched(some func(known) bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for id, was := range g.known {
-		if is, err := g.file(id); err != nil || is != was.file {
+	for id, t := range g.known {
+		if !some(t) {
+			continue
+		}
+		if is, err := g.file(id); err != nil || is != t.file {
 			return true
 		}
 	}

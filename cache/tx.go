@@ -85,11 +85,19 @@ type agreement struct {
 func (s *Store) view(fn func(*tx) error) (err error) {
 	s.guard.look()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { err = s.guard.judge(recover(), err) }()
+	ended := false
+	defer func() {
+		if !ended && badgerPanics() {
+			err = panicked(recover())
+		}
+		err = s.guard.judge(err)
+	}()
 	gen := s.unsent.now() // before the snapshot: what is counted in it may be newer, never older
-	return s.db.View(func(t *badger.Txn) error {
+	err = s.db.View(func(t *badger.Txn) error {
 		return fn(&tx{s: s, t: t, now: s.now(), gen: gen})
 	})
+	ended = true
+	return err
 }
 
 // update runs fn in a transaction under S, commits it, and then does what follows without S.
@@ -115,18 +123,25 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (x *tx,
 	if s.closed {
 		return nil, errClosed
 	}
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { err = s.guard.judge(recover(), err) }()
 	if err := s.roomFor(g); err != nil {
 		return nil, err
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	ended := false
+	defer func() {
+		if !ended && badgerPanics() {
+			x, err = nil, panicked(recover())
+		}
+		err = s.guard.judge(err)
+	}()
 	x = &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
 		nodes: map[Ino]*Node{}, gen: s.unsent.now()}
 	defer x.t.Discard()
-	if err := fn(x); err != nil {
-		return nil, err
+	err = fn(x)
+	if err == nil {
+		err = x.finish()
 	}
-	if err := x.finish(); err != nil {
+	if ended = true; err != nil {
 		return nil, err
 	}
 	if x.changes > 0 {
@@ -268,7 +283,10 @@ func (x *tx) get(key []byte) (*badger.Item, error) {
 	item, err := x.t.Get(key)
 	switch {
 	case errors.Is(err, badger.ErrKeyNotFound):
-		return nil, x.s.guard.miss(key, key, 0)
+		if x.write {
+			return nil, x.s.guard.miss(key, key, 0) // who writes has read first
+		}
+		return nil, x.s.guard.absent(key, key)
 	case err != nil:
 		return nil, err
 	}
@@ -339,16 +357,13 @@ func (s *scan) to(key []byte) error {
 
 // end goes on to the end of the rows with the prefix, which is not all 0xff.
 func (s *scan) end() error {
-	if s.guard.lost.Load() == nil {
-		return nil
-	}
 	after := slices.Clone(s.prefix)
 	for i := len(after) - 1; i >= 0; i-- {
 		if after[i]++; after[i] != 0 {
 			break
 		}
 	}
-	return s.guard.miss(s.at, after, 0)
+	return s.guard.absent(s.at, after)
 }
 
 // keys collects up to max keys (all if 0) with a prefix, from a key on.
@@ -362,7 +377,7 @@ func (x *tx) keys(prefix, from []byte, max int) ([][]byte, error) {
 	s := scan{guard: x.s.guard, prefix: prefix, at: from}
 	for it.Seek(from); it.Valid(); it.Next() {
 		if max > 0 && len(keys) == max {
-			return keys, nil
+			return keys, x.s.guard.absent(s.at, keys[max-1])
 		}
 		if err := s.to(it.Item().Key()); err != nil {
 			return nil, err

@@ -20,8 +20,8 @@ and what to do. It asks the service nothing. It works with and without mounts.
 
 --fix mends what can be mended without losing anything: mounts whose daemon is gone, a state folder
 that others may look into, and damaged state that was moved aside, once its unsent work was copied out.
---scrub reads all bytes that are kept and compares them with the hashes of the service. What is wrong
-is put aside and fetched again when it is read.
+--scrub reads all bytes that are kept and compares them with the hashes of the service, and all that is
+known of the drives. What is wrong of bytes is put aside and fetched again when it is read.
 --bundle writes a report to send in: versions, settings, findings and the logs, without names of files,
 people, tenants or addresses.
 
@@ -29,7 +29,7 @@ Exit status: 0 all is well, or was mended; 3 something is wrong.`,
 		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context(), o, bundle) },
 	}
 	c.Flags().BoolVar(&o.Fix, "fix", false, "mend what can be mended without losing anything")
-	c.Flags().BoolVar(&o.Scrub, "scrub", false, "compare all bytes that are kept with their hashes")
+	c.Flags().BoolVar(&o.Scrub, "scrub", false, "compare all bytes that are kept with their hashes, and read all that is known")
 	c.Flags().StringVar(&bundle, "bundle", "", "write a report without names to a new zip `FILE`")
 	a.jsonFlag(c)
 	return c

@@ -119,9 +119,12 @@ func writeStatus(w io.Writer, s control.Status) error {
 	if asleep > 0 {
 		p.line("  drives     %d more, read-only, that nobody has looked into yet", asleep)
 	}
-	if s.Pending.Items == 0 {
+	switch {
+	case s.Pending.Items == 0 && s.Doubt != "":
+		p.line("  pending    unknown, since the state is damaged")
+	case s.Pending.Items == 0:
 		p.line("  pending    nothing: all changes are sent")
-	} else {
+	default:
 		deletions := ""
 		if s.Pending.Deletions > 0 {
 			deletions = " (" + count(s.Pending.Deletions, "deletion") + ")"
@@ -148,6 +151,9 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	for _, c := range s.Conflicts {
 		p.line("  conflict   %s: %s", c.Path, c.Text)
+	}
+	if s.Doubt != "" {
+		p.line("  damaged    the state is damaged, and what cannot be read of it is an error: unmount and mount again; then it is read from the service anew, and what is unsent is kept (%s)", s.Doubt)
 	}
 	for _, d := range s.Damaged {
 		p.line("  damaged    the state was damaged and is made anew; %s of before %s kept: `duskfs export-pending FOLDER` copies them out",

@@ -83,6 +83,8 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 	}
 	if p := before.Pending; p.Items > 0 {
 		fmt.Fprintf(a.Err, "%s, %s, not sent: kept for the next mount\n", count(p.Items, "change"), size(p.Bytes))
+	} else if before.Doubt != "" {
+		fmt.Fprintln(a.Err, "the state is damaged: what is unsent is kept, and `duskfs status` tells of it at the next mount")
 	}
 	return nil
 }

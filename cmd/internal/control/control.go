@@ -177,6 +177,8 @@ type Status struct {
 	Flush     Flush      `json:"flush"`
 	Held      []Held     `json:"held"` // what waits to be confirmed
 	Damaged   []Damaged  `json:"damaged"`
+	// Doubt says why the state cannot be trusted: damage met while it is in use. Empty if nothing speaks against it.
+	Doubt string `json:"doubt,omitempty"`
 }
 
 // Damaged is a state that was found damaged and moved aside, with unsent work in it that nobody has
@@ -276,7 +278,7 @@ type Flush struct {
 // Well reports whether nothing wants attention: nothing deferred or held back, no conflict, the service within
 // reach, and the last cycles without error. Pending work is normal.
 func (s Status) Well() bool {
-	return len(s.Deferred)+len(s.Held)+len(s.Damaged) == 0 && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
+	return len(s.Deferred)+len(s.Held)+len(s.Damaged) == 0 && s.Doubt == "" && len(s.Conflicts) == 0 && s.Auth.State != "needed" && s.Auth.State != "offline" &&
 		s.Refresh.Error == "" && s.Flush.Error == ""
 }
 

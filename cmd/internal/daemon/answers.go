@@ -112,6 +112,7 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 	s := control.Status{
 		Mount: m.point, Drives: []control.Drive{}, Deferred: []control.Deferred{}, Held: []control.Held{}, Conflicts: []control.Conflict{},
 		Cache:   control.Cache{Dir: m.account.dir},
+		Doubt:   m.store.Doubt(),
 		Auth:    m.account.auth(),
 		Refresh: control.Refresh{State: "idle"},
 		Flush: control.Flush{

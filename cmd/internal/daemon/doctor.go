@@ -251,6 +251,9 @@ func (d *doctor) aside(dir string) {
 // is mounted.
 func examine(ctx context.Context, s *cache.Store, outside func(cache.DriveInfo, string) string, scrub bool) []control.Finding {
 	d := &doctor{ctx: ctx}
+	if scrub {
+		d.tables(s)
+	}
 	findings, err := s.Check(ctx)
 	if len(findings) > 0 {
 		// What goes on meanwhile can look wrong for a moment.
@@ -258,13 +261,15 @@ func examine(ctx context.Context, s *cache.Store, outside func(cache.DriveInfo, 
 		err = errors.Join(err, err2)
 		findings = slices.DeleteFunc(findings, func(f string) bool { return !slices.Contains(again, f) })
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, cache.ErrDamaged) { // which is said below
 		d.problem("rows", s.Dir(), err.Error(), "")
 	}
 	for _, f := range findings {
 		d.problem("rows", s.Dir(), f, "please report this; `duskfs export-pending FOLDER` copies what is unsent out first")
 	}
-	if err == nil && len(findings) == 0 {
+	if why := s.Doubt(); why != "" {
+		d.problem("rows", s.Dir(), why, "unmount and mount again: what is damaged is moved aside and read from the service anew, and what is unsent is kept")
+	} else if err == nil && len(findings) == 0 {
 		d.fine("rows", "what is known of the drives is in order")
 	}
 	drives, err := s.Drives()
@@ -288,7 +293,7 @@ func (d *doctor) drive(s *cache.Store, info cache.DriveInfo, outside func(cache.
 		return outside(info, p)
 	}
 	paths, err := s.Disguised(info.Num)
-	if err != nil {
+	if err != nil && !errors.Is(err, cache.ErrDamaged) { // which is said already
 		d.problem("rows", s.Dir(), err.Error(), "")
 	}
 	for _, p := range paths {
@@ -297,6 +302,9 @@ func (d *doctor) drive(s *cache.Store, info cache.DriveInfo, outside func(cache.
 			Remedy: "rename it, and that is sent with the next flush"})
 	}
 	p, err := s.Outbox(info.Num).Pending()
+	if errors.Is(err, cache.ErrDamaged) {
+		return
+	}
 	if err != nil {
 		d.problem("rows", s.Dir(), err.Error(), "")
 		return
@@ -308,6 +316,18 @@ func (d *doctor) drive(s *cache.Store, info cache.DriveInfo, outside func(cache.
 	if n, err := s.Inbox(info.Num).Waiting(); err == nil && n > 0 {
 		d.add(control.Finding{Level: control.FindingNote, Kind: "rows", Path: at("/"),
 			Text: fmt.Sprintf("%d changes of the service wait to be shown: for a file to be closed, or for another change", n)})
+	}
+}
+
+// tables reads the rows whole. What is wrong with them is what Doubt says from then on.
+func (d *doctor) tables(s *cache.Store) {
+	n, err := s.VerifyRows()
+	switch {
+	case errors.Is(err, cache.ErrDamaged):
+	case err != nil:
+		d.problem("rows", s.Dir(), err.Error(), "")
+	default:
+		d.fine("rows", fmt.Sprintf("all that is known was read (%d tables), and is as it was written", n))
 	}
 }
 
