@@ -212,7 +212,7 @@ func check(cfg *config.Config) (mountpoint string, aside bool, err error) {
 	if cfg.Mountpoint == "" {
 		return "", false, &config.Error{What: "no mountpoint is named: `duskfs mount DRIVE... MOUNTPOINT`, or set mountpoint in the configuration"}
 	}
-	if !slices.ContainsFunc(cfg.Drives, func(s rest.Spec) bool { return s.Where != rest.SharePoint }) {
+	if !slices.ContainsFunc(cfg.Drives, func(s rest.Spec) bool { return !readOnly(cfg, s) }) {
 		cfg.ReadOnly = true // nothing else is needed, so nothing else is asked for
 	}
 	if err := apart(cfg.Mountpoint, cfg.StateDir); err != nil {
@@ -291,8 +291,10 @@ func (m *mount) newEngine() *flush.Engine {
 }
 
 // readOnly reports whether a drive was asked to refuse every change.
-func (m *mount) readOnly(d drive) bool {
-	return m.cfg.ReadOnly || d.spec.Where == rest.SharePoint || slices.Contains(m.cfg.ReadOnlyDrives, d.spec)
+func (m *mount) readOnly(d drive) bool { return readOnly(m.cfg, d.spec) }
+
+func readOnly(cfg *config.Config, s rest.Spec) bool {
+	return cfg.ReadOnly || s.Where == rest.SharePoint || slices.Contains(cfg.ReadOnlyDrives, s)
 }
 
 // denied makes a drive that turned out to be read-only for this person refuse changes when they are made.

@@ -20,6 +20,7 @@ import (
 	"github.com/duskfs/duskfs/fs/fusemount"
 	"github.com/duskfs/duskfs/graph/auth"
 	"github.com/duskfs/duskfs/graph/name"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // Checkup says what Doctor does besides looking.
@@ -55,6 +56,8 @@ type doctor struct {
 	o     Checkup
 	live  []control.Record
 	found []control.Finding
+	// copies: the state folder cannot be written, and what is looked at is a copy.
+	copies bool
 }
 
 func (d *doctor) add(f control.Finding) { d.found = append(d.found, f) }
@@ -107,13 +110,18 @@ func (d *doctor) state() bool {
 		d.fixable(control.Finding{Kind: "state", Path: dir, Text: fmt.Sprintf("others may look into the state folder (mode %o)", st.Mode().Perm())},
 			func() error { return os.Chmod(dir, 0o700) })
 	}
-	if err := PrepareState(dir); err != nil {
-		d.problem("state", dir, err.Error(), "")
-	} else {
+	err = PrepareState(dir)
+	switch d.copies = onlyToRead(dir, err); {
+	case err == nil:
 		d.fine("state", "the state folder can be used")
+	case d.copies:
+		d.readable(dir)
+	default:
+		d.problem("state", dir, err.Error(), "")
 	}
 	free, err := cache.Free(dir)
 	switch {
+	case d.copies: // nothing is written there
 	case err != nil:
 		d.problem("space", dir, err.Error(), "")
 	case free < cache.LeastFree:
@@ -123,6 +131,19 @@ func (d *doctor) state() bool {
 		d.fine("space", humanize.Bytes(uint64(free))+" free on the disk of the state folder")
 	}
 	return true
+}
+
+// readable says what works from a state folder that cannot be written. That is no problem if nothing but reading is asked for.
+func (d *doctor) readable(dir string) {
+	f := control.Finding{Level: control.FindingNote, Kind: "state", Path: dir,
+		Text:   "the state folder cannot be written: `duskfs mount --read-only` works from it, and so does `duskfs export-pending`; other mounts are refused",
+		Remedy: "to mount otherwise, make it writable or set state.dir to another folder"}
+	live, _, err := control.NewRegistry(dir).Look(d.ctx)
+	reads := len(d.cfg.Drives) > 0 && !slices.ContainsFunc(d.cfg.Drives, func(s rest.Spec) bool { return !readOnly(d.cfg, s) })
+	if !d.cfg.ReadOnly && !reads && (err != nil || len(live) == 0) {
+		f.Level = control.FindingProblem
+	}
+	d.add(f)
 }
 
 // mounts looks for mounts whose daemon is gone.
@@ -186,7 +207,7 @@ func (d *doctor) account(dir string) {
 	for _, r := range d.live {
 		c := control.NewClient(r.Mount, r.Socket)
 		s, err := c.Status(d.ctx)
-		if err != nil || s.Cache.Dir != dir {
+		if err != nil || s.Cache.Dir != dir && !(d.copies && filepath.Base(s.Cache.Dir) == filepath.Base(dir)) {
 			continue
 		}
 		served = true
@@ -209,12 +230,27 @@ func (d *doctor) account(dir string) {
 // unserved opens a store that no daemon has.
 func (d *doctor) unserved(dir string) {
 	syscall.Umask(0o077) // badger makes its files 0666
+	scrub := d.o.Scrub
+	if d.copies {
+		aside, copied, err := copyAside(d.ctx, d.cfg, dir)
+		if aside != nil {
+			defer func() { _ = aside.Remove() }() // the next one does
+		}
+		if err != nil {
+			d.problem("state", dir, err.Error(), "")
+			return
+		}
+		if scrub {
+			d.add(control.Finding{Level: control.FindingNote, Kind: "bodies", Path: dir, Text: "in a state folder that cannot be written, bytes are not compared with their hashes"})
+		}
+		dir, scrub = copied, false
+	}
 	s, err := openStore(d.ctx, dir, d.cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.problem("state", dir, err.Error(), "")
 		return
 	}
-	d.found = append(d.found, examine(d.ctx, s, nil, d.o.Scrub)...)
+	d.found = append(d.found, examine(d.ctx, s, nil, scrub)...)
 	if err := s.Close(); err != nil {
 		d.problem("state", dir, err.Error(), "")
 	}

@@ -37,16 +37,22 @@ func PrepareState(dir string) error {
 // to be read has to be copied aside: to read only, that is enough.
 func usable(cfg *config.Config) (aside bool, err error) {
 	err = PrepareState(cfg.StateDir)
-	if !errors.Is(err, syscall.EROFS) && !errors.Is(err, fs.ErrPermission) {
-		return false, err
-	}
-	if _, rerr := os.ReadDir(cfg.StateDir); rerr != nil {
+	if !onlyToRead(cfg.StateDir, err) {
 		return false, err
 	}
 	if !cfg.ReadOnly {
 		return false, fmt.Errorf("%w, or mount with --read-only", err)
 	}
 	return true, nil
+}
+
+// onlyToRead reports whether a state folder that PrepareState refused can be read all the same.
+func onlyToRead(dir string, refused error) bool {
+	if !errors.Is(refused, syscall.EROFS) && !errors.Is(refused, fs.ErrPermission) {
+		return false
+	}
+	_, err := os.ReadDir(dir)
+	return err == nil
 }
 
 // LogRoot is the folder under which the daemon of a mount logs: the state folder, or if that cannot be written the one
@@ -61,20 +67,29 @@ func LogRoot(cfg *config.Config) (string, error) {
 
 // standAside makes a temporary folder in place of the state folder, and copies what is known of the account there.
 func (m *mount) standAside(ctx context.Context) (err error) {
-	if m.aside, err = control.NewRegistry(m.cfg.StateDir).Aside(); err != nil {
+	from := m.account.dir
+	if m.aside, m.account.dir, err = copyAside(ctx, m.cfg, from); err != nil {
 		return err
 	}
-	from := m.account.dir
-	m.account.dir = filepath.Join(m.aside.Dir(), "accounts", filepath.Base(from))
 	m.log.Warn("the state folder cannot be written: the mount works from a copy, which is removed at its end", "dir", m.cfg.StateDir, "copy", m.aside.Dir())
-	if err := cache.CopyStore(ctx, from, m.account.dir); err != nil {
+	return copyBook(from, m.account.dir)
+}
+
+// copyAside copies what is known of an account into a temporary folder that stands for the state folder, and returns that
+// with the folder of the account in it. The caller removes it, also if there is an error.
+func copyAside(ctx context.Context, cfg *config.Config, from string) (a *control.Aside, dir string, err error) {
+	if a, err = control.NewRegistry(cfg.StateDir).Aside(); err != nil {
+		return nil, from, err
+	}
+	dir = filepath.Join(a.Dir(), "accounts", filepath.Base(from))
+	if err := cache.CopyStore(ctx, from, dir); err != nil {
 		var used *cache.InUseError
 		if errors.As(err, &used) {
-			return explained(err, from, m.cfg)
+			return a, dir, explained(err, from, cfg)
 		}
-		return fmt.Errorf("copy the state in %s to %s: %w", from, m.account.dir, err)
+		return a, dir, fmt.Errorf("copy the state in %s to %s: %w", from, dir, err)
 	}
-	return copyBook(from, m.account.dir)
+	return a, dir, nil
 }
 
 // apart checks that the state folder is not in the mountpoint, which would hide it.
