@@ -43,7 +43,7 @@ type Options struct {
 	// process of its own, since some damage kills whoever reads it. Default: in this one.
 	Probe     func(dir string) error
 	Conflicts Policy // for files that both sides changed
-	// Lean holds less in memory, at the cost of more and smaller files: for a process that does one job.
+	// Lean holds little in memory however many rows there are, at the cost of some time: for a process that does one job.
 	Lean   bool
 	Logger *slog.Logger // default discards
 }
@@ -65,6 +65,7 @@ type Store struct {
 	unsent  unsent
 
 	following following
+	lean      leanness
 
 	// drives is what the rows of the drives say; replaced whole, under mu.
 	drives atomic.Pointer[map[DriveNum]DriveInfo]
@@ -221,6 +222,9 @@ func (s *Store) openBoth() (err error) {
 		return err
 	}
 	s.guard = newGuard(s.dir, s.log, s.db)
+	if s.o.Lean {
+		s.lean.begin(rows)
+	}
 	s.headAt, err = os.OpenFile(filepath.Join(s.dir, headFile), os.O_RDWR|os.O_CREATE, 0o600)
 	return err
 }
@@ -245,26 +249,9 @@ func (s *Store) closeBoth() error {
 func openRows(dir string, lean bool) (*badger.DB, error) {
 	o := storeOptions(dir)
 	if lean {
-		o = o.WithMemTableSize(leanTable).WithValueThreshold(leanTable / 8)
+		o = leanOptions(o)
 	}
 	return openBadger(dir, o)
-}
-
-// leanTable is how many bytes of rows a lean store gathers in memory before they become a file. No transaction of
-// partRows comes near the part of it that badger allows one.
-const leanTable = 2 << 20
-
-// fitsLean reports whether what another process has left in its logs fits into a lean table: badger reads each log into
-// one. It makes a log twice as long as its table.
-func fitsLean(dir string) bool {
-	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
-	for _, l := range logs {
-		st, serr := os.Stat(l)
-		if serr != nil || st.Size() > 2*leanTable {
-			return false
-		}
-	}
-	return err == nil
 }
 
 // storeOptions leave the lock of a store, which is held, to be the only one.

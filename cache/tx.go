@@ -83,6 +83,7 @@ type agreement struct {
 
 // view runs fn on a snapshot.
 func (s *Store) view(fn func(*tx) error) (err error) {
+	defer s.lean.used()
 	s.guard.look()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	ended := false
@@ -115,6 +116,7 @@ func (s *Store) updateKnowing(g growth, whole map[Ino]bool, fn func(*tx) error) 
 	if err != nil {
 		return err
 	}
+	s.lean.used()
 	return s.follow(x)
 }
 

@@ -78,8 +78,11 @@ func (u *upkeep) run() {
 // flatten compacts young tables, if the disk has room for a second store meanwhile. Of a damaged one badger would leave out
 // what it cannot read.
 func (u *upkeep) flatten() {
-	db := u.store.db
-	if levels := db.Levels(); len(levels) == 0 || levels[0].NumTables < flattenAt {
+	db, at := u.store.db, flattenAt
+	if u.store.o.Lean {
+		at = leanFlattenAt
+	}
+	if levels := db.Levels(); len(levels) == 0 || levels[0].NumTables < at {
 		return
 	}
 	lsm, vlog := db.Size()
@@ -89,8 +92,19 @@ func (u *upkeep) flatten() {
 	if u.store.guard.verify(true) != nil {
 		return // says so itself
 	}
-	if err := db.Flatten(1); err != nil {
+	if err := u.store.lean.while(func() error { return db.Flatten(1) }); err != nil {
 		u.store.log.Error("the store could not be compacted", "err", err)
+	}
+}
+
+// Tidy compacts the rows if there is reason to, as is done otherwise when nothing goes on: for a process that is about to
+// end.
+func (s *Store) Tidy() {
+	u := &s.upkeep
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.stopped {
+		u.flatten()
 	}
 }
 

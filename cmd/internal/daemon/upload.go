@@ -66,6 +66,9 @@ func Upload(ctx context.Context, o UploadOptions, r control.UploadRequest) (uplo
 		return upload.Result{}, errors.Join(err, store.Close())
 	}
 	res, err := uploadWith(ctx, job{cfg: o.Config, account: account, store: store, log: o.Log, pick: o.Pick}, r, o.Progress)
+	if err == nil {
+		store.Tidy()
+	}
 	return res, errors.Join(err, store.Close())
 }
 
@@ -75,7 +78,7 @@ func storeOrDaemon(ctx context.Context, dir string, o UploadOptions) (*cache.Sto
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	for told := false; ; {
-		store, err := cache.Open(dir, cache.Options{CaseBlind: o.Config.CaseBlind, Conflicts: o.Config.Conflicts, Lean: true, Logger: o.Log})
+		store, err := cache.Open(dir, cache.Options{CaseBlind: o.Config.CaseBlind, Conflicts: o.Config.Conflicts, Lean: true, Probe: probe(ctx), Logger: o.Log})
 		var used *cache.InUseError
 		if !errors.As(err, &used) {
 			return store, nil, explained(err, dir, o.Config)
