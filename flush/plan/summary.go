@@ -35,17 +35,22 @@ func (p Plan) Summary() Summary {
 		Guarded: count(p.Guarded), Emptied: len(p.Emptied), Kept: count(p.Kept), Waiting: p.Waiting, Steps: []Summand{},
 	}
 	for _, x := range p.Steps {
-		requests, units := x.cost()
-		s.Requests += requests
-		s.Units += units
-		s.Bytes += x.Size
-		sum := Summand{Op: x.Op, Path: x.Path, From: x.From, Bytes: x.Size}
-		if x.Op == Delete {
-			sum.Items = 1 + len(x.Known)
-		}
-		s.Steps = append(s.Steps, sum)
+		s.Add(x)
 	}
 	return s
+}
+
+// Add adds a step at the end.
+func (s *Summary) Add(x Step) {
+	requests, units := x.cost()
+	s.Requests += requests
+	s.Units += units
+	s.Bytes += x.Size
+	sum := Summand{Op: x.Op, Path: x.Path, From: x.From, Bytes: x.Size}
+	if x.Op == Delete {
+		sum.Items = 1 + len(x.Known)
+	}
+	s.Steps = append(s.Steps, sum)
 }
 
 // count counts the items that steps delete.

@@ -204,8 +204,8 @@ func (r *run) findTop(ctx context.Context) error {
 	return nil
 }
 
-// listed is what the remote has in a folder, by folded names, each taken out when its entry comes by.
-type listed map[string]graph.Item
+// listed is what the remote has in a folder, by folded names.
+type listed map[string]*graph.Item
 
 // list reads what the remote has in a folder, if that is not known.
 func (r *run) list(ctx context.Context, e *entry) (listed, error) {
@@ -220,7 +220,11 @@ func (r *run) list(ctx context.Context, e *entry) (listed, error) {
 		if err != nil {
 			return nil, err
 		}
-		all[name.Fold(item.Name)] = item
+		// There may be very many: what an upload does not ask for is not kept, nor a text twice.
+		all[name.Fold(item.Name)] = &graph.Item{
+			ID: item.ID, Parent: e.row.Base.Item, Name: item.Name, Type: item.Type, Size: item.Size,
+			ETag: item.ETag, CTag: item.CTag, Hash: item.Hash, ModTime: item.ModTime,
+		}
 	}
 	return all, nil
 }
@@ -230,8 +234,10 @@ func (r *run) verify(ctx context.Context, e *entry, there listed) error {
 	if e.row.Base == nil {
 		return nil
 	}
-	item, ok := there[name.Fold(e.row.Base.Name)]
-	if !ok || item.ID != e.row.Base.Item {
+	var item graph.Item
+	if at := there[name.Fold(e.row.Base.Name)]; at != nil && at.ID == e.row.Base.Item {
+		item = *at
+	} else {
 		var err error
 		if item, err = r.o.Service.Item(ctx, e.row.Base.Item); errors.Is(err, graph.NotExist) {
 			err := r.lost(e.row)

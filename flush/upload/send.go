@@ -109,7 +109,7 @@ func (r *run) count(s plan.Step) {
 	r.todo++
 	r.bytes += s.Size
 	if r.o.DryRun {
-		r.summary = append(r.summary, s)
+		r.planned.Add(s)
 	}
 }
 

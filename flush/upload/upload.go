@@ -190,7 +190,7 @@ type run struct {
 	todo     int   // changes found by the scan
 	bytes    int64 // of these
 	found    int   // rows that have their file or folder
-	summary  []plan.Step
+	planned  plan.Summary // of what a dry run has found
 	touched  []cache.CopyRow // to be stored with the plan
 }
 
@@ -218,6 +218,7 @@ func newRun(o Options) (*run, error) {
 		o: o, began: o.Now(), target: "/" + path.Join(o.Target...),
 		recheck: map[string]bool{}, copies: map[string]int{}, met: map[string]bool{}, failed: map[string]bool{}, shared: map[string]bool{}, waiting: map[string]bool{},
 	}
+	r.planned = plan.Plan{}.Summary()
 	r.until = o.Limits.End(r.began)
 	r.res = Result{Drive: o.Drive.Name, Folder: o.Folder, Target: r.target, Problems: []Problem{}}
 	var err error
@@ -346,10 +347,12 @@ func (r *run) dry(ctx context.Context) error {
 		if !r.o.AllowDeletes && r.o.Guard.Holds(count, known) {
 			r.res.Guarded = count
 		} else {
-			r.summary = append(r.summary, gone...)
+			for _, s := range gone {
+				r.planned.Add(s)
+			}
 		}
 	}
-	s := plan.Plan{Steps: r.summary}.Summary()
+	s := r.planned
 	s.Time = s.Estimate(roundTrip, r.o.Parallel, guessedRate)
 	s.Guarded = r.res.Guarded
 	r.res.Plan = &s

@@ -332,7 +332,11 @@ func sameSecond(a, b cache.Stamp) bool {
 // unbased rules on what the remote does not have, as far as is known.
 func (r *run) unbased(ctx context.Context, e *entry, there listed) error {
 	e.name = path.Base(e.path)
-	item, ok := there[name.Fold(e.name)]
+	var item graph.Item
+	at, ok := there[name.Fold(e.name)]
+	if ok {
+		item = *at
+	}
 	if there == nil && r.recheck[e.path] && e.up.row.Base != nil {
 		var err error
 		switch item, err = r.o.Service.Child(ctx, e.up.row.Base.Item, e.name); {
