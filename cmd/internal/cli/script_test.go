@@ -57,7 +57,7 @@ func TestMain(m *testing.M) {
 //	item same PATH N             it is still the same item, with N more versions
 //	saves put|play FOLDER|judge  put the documents of all recordings of saves there, play those in a mount, look after the items
 //	writes N                     the service has seen N write requests since it was last asked; "some" is any but 0
-//	equal FOLDER                 the drive and a folder are equal by path and SHA-256
+//	equal FOLDER [PATH]          the drive, or what is below a path of it, and a folder are equal by path and SHA-256
 //	lawful                       the service saw no violation of its protocol
 //	slow DURATION                each write request takes so much longer from now on; 0: none does
 //	expire DURATION              sign-ins live that long from now on
@@ -74,7 +74,6 @@ func TestMain(m *testing.M) {
 //	await MOUNT                  wait until a mount has a daemon
 //	fill FOLDER                  make a folder of many files
 //	kills COMMAND…               run a command some times, killing it each time somewhere on its way
-//	sent FOLDER PATH             a folder, and one of the drive, are equal by path and SHA-256
 //	bodies any|none              the service has taken no bytes of files since it was last asked
 func TestScripts(t *testing.T) {
 	if _, err := os.Stat("/dev/fuse"); err != nil {
@@ -109,7 +108,6 @@ func TestScripts(t *testing.T) {
 			"unpack": w.command(2, (*world).unpack),
 			"fill":   w.command(1, (*world).fill),
 			"kills":  w.command(1, (*world).kills),
-			"sent":   w.command(2, (*world).sent),
 			"bodies": w.command(1, (*world).bodies),
 			"disk":   w.command(2, (*world).disk),
 			"site":   w.command(3, (*world).site),
@@ -331,42 +329,49 @@ func (w *world) reach(_ *testscript.TestScript, args []string) error {
 }
 
 func (w *world) equal(ts *testscript.TestScript, args []string) error {
-	there, err := w.drive.Walk()
+	below := "/"
+	if len(args) > 1 {
+		below = args[1] + "/"
+	}
+	return equalFolder(w.drive, ts.MkAbs(args[0]), below)
+}
+
+// equalFolder compares a folder with what is below a path of a drive, by path and SHA-256.
+func equalFolder(drive *graphtest.Drive, top, below string) error {
+	there, err := drive.Walk()
 	if err != nil {
 		return err
 	}
 	want := map[string]string{}
 	for _, i := range there {
-		want[i.Path] = i.SHA256
+		if p, ok := strings.CutPrefix(i.Path, below); ok {
+			want[p] = i.SHA256
+		}
 	}
-	top := ts.MkAbs(args[0])
 	err = filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || p == top {
 			return err
 		}
-		if p != top {
-			rel := "/" + strings.TrimPrefix(p, top+"/")
-			sum := ""
-			if !d.IsDir() {
-				text, err := os.ReadFile(p)
-				if err != nil {
-					return err
-				}
-				h := sha256.Sum256(text)
-				sum = hex.EncodeToString(h[:])
+		rel, sum := strings.TrimPrefix(p, top+"/"), ""
+		if !d.IsDir() {
+			text, err := os.ReadFile(p)
+			if err != nil {
+				return err
 			}
-			if there, ok := want[rel]; !ok || there != sum {
-				return fmt.Errorf("%s is not the same there (exists: %t)", rel, ok)
-			}
-			delete(want, rel)
+			h := sha256.Sum256(text)
+			sum = hex.EncodeToString(h[:])
 		}
+		if got, ok := want[rel]; !ok || got != sum {
+			return fmt.Errorf("%s is not the same there (exists: %t)", rel, ok)
+		}
+		delete(want, rel)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	for p := range want {
-		return fmt.Errorf("%s is there and not in %s", p, args[0])
+		return fmt.Errorf("%s is there and not in %s", p, top)
 	}
 	return nil
 }

@@ -2,10 +2,8 @@ package cli_test
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
+	"flag"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -17,31 +15,35 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// uploadFiles is how many files the script upload-kill brings up, and uploadKills how often it is killed; the variables make
-// it a long test.
-const (
-	uploadFiles = 400
-	uploadKills = 6
+var (
+	uploadFiles = flag.Int("files", 0, "how many files the tests of uploads bring up, 0 for few")
+	uploadKills = flag.Int("kills", 6, "how often an upload is killed on its way")
 )
 
-func numberOr(variable string, otherwise int) int {
-	if n, err := strconv.Atoi(os.Getenv(variable)); err == nil {
-		return n
+// filesOr is the number that the flag says, else a test's own.
+func filesOr(few int) int {
+	if *uploadFiles > 0 {
+		return *uploadFiles
 	}
-	return otherwise
+	return few
 }
+
+// fewFiles is how many files fill makes.
+const fewFiles = 400
 
 // fill makes a folder of many files with names of all kinds, the last of which is large.
 func (w *world) fill(ts *testscript.TestScript, args []string) error {
-	top := ts.MkAbs(args[0])
+	return fillFolder(ts.MkAbs(args[0]), filesOr(fewFiles), 30<<20)
+}
+
+func fillFolder(top string, n, large int) error {
 	r := rand.New(rand.NewPCG(3, 4))
-	n := numberOr("DUSKFS_UPLOAD_FILES", uploadFiles)
 	odd := []string{"plain", "# % & + ' ,", "two  spaces", "smile 😀", "e\u0301clair", "Ünï", "100%25", "a=b;c@d"}
 	for i := range n {
-		dir := filepath.Join(top, fmt.Sprintf("%s %d", odd[i%len(odd)], i%3), strconv.Itoa(i%3))
+		dir := filepath.Join(top, fmt.Sprintf("%s %d", odd[i%len(odd)], i%3), strconv.Itoa(i/3000))
 		size := r.IntN(20_000)
 		if i == n-1 {
-			size = 30 << 20
+			size = large
 		}
 		text := make([]byte, size)
 		for j := range text {
@@ -64,20 +66,13 @@ func (w *world) kills(ts *testscript.TestScript, args []string) error {
 		name, _, _ := strings.Cut(v, "=")
 		env = append(env, name+"="+ts.Getenv(name))
 	}
-	bin := ""
-	for dir := range strings.SplitSeq(ts.Getenv("PATH"), string(filepath.ListSeparator)) {
-		if st, err := os.Stat(filepath.Join(dir, args[0])); err == nil && st.Mode()&0o111 != 0 {
-			bin = filepath.Join(dir, args[0])
-			break
-		}
-	}
 	seed := uint64(time.Now().UnixNano())
 	ts.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
-	each := 4 * numberOr("DUSKFS_UPLOAD_FILES", uploadFiles) / numberOr("DUSKFS_UPLOAD_KILLS", uploadKills)
+	each := max(4*filesOr(fewFiles) / *uploadKills, 1)
 	killed := 0
-	for range numberOr("DUSKFS_UPLOAD_KILLS", uploadKills) {
-		c := exec.Command(bin, args[1:]...)
+	for range *uploadKills {
+		c := exec.Command(args[0], args[1:]...)
 		c.Env, c.Dir = env, ts.MkAbs(".")
 		var out bytes.Buffer
 		c.Stdout, c.Stderr = &out, &out
@@ -114,44 +109,6 @@ func (w *world) kills(ts *testscript.TestScript, args []string) error {
 		return fmt.Errorf("it ended before it could be killed")
 	}
 	return nil
-}
-
-// sent compares a folder with one of the drive, by path and SHA-256.
-func (w *world) sent(ts *testscript.TestScript, args []string) error {
-	there, err := w.drive.Walk()
-	if err != nil {
-		return err
-	}
-	want := map[string]string{}
-	for _, i := range there {
-		if p, ok := strings.CutPrefix(i.Path, args[1]+"/"); ok {
-			want[p] = i.SHA256
-		}
-	}
-	top := ts.MkAbs(args[0])
-	err = filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == top {
-			return err
-		}
-		rel, sum := strings.TrimPrefix(p, top+"/"), ""
-		if !d.IsDir() {
-			text, err := os.ReadFile(p)
-			if err != nil {
-				return err
-			}
-			h := sha256.Sum256(text)
-			sum = hex.EncodeToString(h[:])
-		}
-		if got, ok := want[rel]; !ok || got != sum {
-			return fmt.Errorf("%s is not the same there (exists: %t)", rel, ok)
-		}
-		delete(want, rel)
-		return nil
-	})
-	for p := range want {
-		return fmt.Errorf("%s is there and not here (%w)", p, err)
-	}
-	return err
 }
 
 // bodies fails if the service took bytes of files since it was last asked.
