@@ -65,13 +65,14 @@ func (l *leanness) begin(dir string) {
 // used is told that rows were read or written.
 func (l *leanness) used() {
 	if l.dir != "" && l.uses.Add(1)%leanLook == 0 {
-		l.look()
+		l.look(l.most.Load())
 	}
 }
 
-func (l *leanness) look() {
+// look acts if so many bytes of files are mapped.
+func (l *leanness) look(most int64) {
 	mapped, ok := mappedFiles()
-	if !ok || mapped < l.most.Load() {
+	if !ok || mapped < most {
 		return
 	}
 	pageOut(l.dir, ".sst")
@@ -93,10 +94,9 @@ func (l *leanness) while(do func() error) error {
 	for {
 		select {
 		case err := <-done:
-			l.look()
 			return err
-		case <-look.C: // badger tells nobody how far it is
-			l.look()
+		case <-look.C: // badger tells nobody how far it is, and is fast
+			l.look(l.most.Load() - leanMapped*3/4)
 		}
 	}
 }

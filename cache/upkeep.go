@@ -69,7 +69,9 @@ func (u *upkeep) run() {
 		return
 	}
 	_ = u.store.guard.verify(false) // says so itself
-	u.flatten()
+	if !u.store.o.Lean { // that does so when its job is done
+		u.flatten()
+	}
 	if err := u.store.makeBallast(); err != nil {
 		u.store.log.Debug("no space was put by for a full disk", "err", err)
 	}
