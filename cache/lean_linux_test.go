@@ -65,7 +65,7 @@ func leanLife(t *testing.T) {
 	told := func(what string) {
 		t.Helper()
 		most := (status(t, "VmHWM") - before) >> 20
-		t.Logf("%s: %d MiB of rows, at most %d MiB more in memory than at the beginning", what, tables(t, s.Dir())>>20, most)
+		t.Logf("%s: %d MiB of rows, at most %d MiB more in memory than at the beginning", what, rowBytes(t, s.Dir())>>20, most)
 		if most > 36 {
 			t.Errorf("%s: %d MiB", what, most)
 		}
@@ -92,10 +92,10 @@ func leanLife(t *testing.T) {
 		}
 	}
 	told("read")
-	size := tables(t, s.Dir())
+	size := rowBytes(t, s.Dir())
 	s.Tidy()
 	told("tidied")
-	if after := tables(t, s.Dir()); after > size/2 {
+	if after := rowBytes(t, s.Dir()); after > size/2 {
 		t.Errorf("%d bytes of rows are %d after tidying", size, after)
 	}
 	if err := s.Close(); err != nil {
@@ -104,8 +104,8 @@ func leanLife(t *testing.T) {
 	told("closed")
 }
 
-// tables is the size of the rows of a store on the disk.
-func tables(t *testing.T, dir string) (size int64) {
+// rowBytes is the size of the rows of a store on the disk.
+func rowBytes(t *testing.T, dir string) (size int64) {
 	t.Helper()
 	entries, err := os.ReadDir(dir + "/rows")
 	if err != nil {

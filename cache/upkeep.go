@@ -69,7 +69,8 @@ func (u *upkeep) run() {
 		return
 	}
 	_ = u.store.guard.verify(false) // says so itself
-	if !u.store.o.Lean { // that does so when its job is done
+	// A lean store does that when its job is done.
+	if !u.store.o.Lean {
 		u.flatten()
 	}
 	if err := u.store.makeBallast(); err != nil {
