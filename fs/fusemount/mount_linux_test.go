@@ -21,6 +21,7 @@ import (
 	"github.com/duskfs/duskfs/fs"
 	"github.com/duskfs/duskfs/fs/fstest"
 	"github.com/duskfs/duskfs/fs/fusemount"
+	"github.com/duskfs/duskfs/graph"
 )
 
 // What must not run in the process that serves the mount, since a page fault there would wait for
@@ -461,6 +462,123 @@ func TestTheKernelChecksModesAndOwners(t *testing.T) {
 		sh.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		if out, err := sh.CombinedOutput(); (err == nil) != c.allowed {
 			t.Errorf("%s: %v\n%s", c.name, err, out)
+		}
+	}
+}
+
+// TestAccessTellsTheTruth asks, as an ordinary person who owns everything, whether files and folders can be changed, and then
+// tries: in a drive that takes changes, in a read-only one beside it, and in the first once it turned out to be read-only.
+func TestAccessTellsTheTruth(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be somebody else")
+	}
+	const nobody = 65534
+	w := fstest.NewWorld(t, func(w *fstest.World, o *fs.Options) {
+		w.Remote.Put("/f", []byte("x"))
+		w.Remote.Put("/dir/g", []byte("x"))
+		o.UID, o.GID = nobody, nobody
+		second, err := w.Store.AddDrive(graph.Drive{ID: "second"}, graph.Item{ID: "root2", Type: graph.Folder, Root: true, ETag: "r2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Store.Inbox(second.Num).List(second.Root, []graph.Item{
+			{ID: "f2", Parent: "root2", Name: "f", Type: graph.File, Size: 1, ETag: "1", CTag: "1"},
+			{ID: "d2", Parent: "root2", Name: "dir", Type: graph.Folder, ETag: "1"},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		dir, err := w.Store.Tree().Lookup(second.Root, "dir")
+		if err == nil {
+			err = w.Store.Inbox(second.Num).List(dir.Ino, nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Drives = append(o.Drives, fs.Drive{Info: second, Name: "Library", ReadOnly: true})
+	})
+	point := t.TempDir()
+	m, err := fusemount.New(t.Context(), fusemount.Options{FS: w.FS, Mountpoint: point, AllowOther: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := m.Unmount(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, dir := range []string{point, filepath.Dir(point)} {
+		_ = os.Chmod(dir, 0o755) // the top of the mount is read-only, and has it
+	}
+	as := func(uid uint32, script string) (string, bool) {
+		sh := exec.Command("sh", "-c", script)
+		sh.Dir = point
+		sh.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		out, err := sh.CombinedOutput()
+		return string(out), err == nil
+	}
+	changes := []struct{ asked, done string }{
+		{"f", "echo more >> DRIVE/f"},
+		{"f", ": > DRIVE/f"},
+		{".", "echo new > DRIVE/new && rm DRIVE/new"},
+		{".", "mkdir DRIVE/newdir && rmdir DRIVE/newdir"},
+		{".", "mv DRIVE/f DRIVE/h && mv DRIVE/h DRIVE/f"},
+		{"dir", "echo new > DRIVE/dir/new && rm DRIVE/dir/new"},
+	}
+	check := func(when, drive string, writable bool) {
+		t.Helper()
+		for _, c := range changes {
+			at := filepath.Join(drive, c.asked)
+			if _, ok := as(nobody, "test -r '"+at+"'"); !ok {
+				t.Errorf("%s: %s cannot be read", when, at)
+			}
+			if _, ok := as(nobody, "test -w '"+at+"'"); ok != writable {
+				t.Errorf("%s: access says of %s that it can be written: %v", when, at, ok)
+			}
+			do := strings.ReplaceAll(c.done, "DRIVE", drive)
+			out, ok := as(nobody, do)
+			if ok != writable || !ok && !strings.Contains(out, "Permission denied") && !strings.Contains(out, "Read-only file system") {
+				t.Errorf("%s: %s: %v, %s", when, do, ok, out)
+			}
+			// Root passes over modes, and is told by the file system.
+			if out, ok := as(0, do); ok != writable || !ok && !strings.Contains(out, "Read-only file system") {
+				t.Errorf("%s: root: %s: %v, %s", when, do, ok, out)
+			}
+		}
+		if out, ok := as(nobody, "chmod 600 "+drive+"/f && chmod 644 "+drive+"/f"); ok != writable || !ok && !strings.Contains(out, "Read-only file system") {
+			t.Errorf("%s: chmod: %v, %s", when, ok, out)
+		}
+	}
+	check("a drive", "Documents", true)
+	check("a read-only drive", "Library", false)
+	w.FS.Refuse(w.Drive.Num, true)
+	// Root sees the new modes when the kernel has been told.
+	soon(t, func() bool {
+		for name, want := range map[string]os.FileMode{"Documents": 0o555, "Documents/f": 0o444, "Documents/dir": 0o555} {
+			if st, err := os.Stat(filepath.Join(point, name)); err != nil || st.Mode().Perm() != want {
+				return false
+			}
+		}
+		return true
+	})
+	check("a drive that turned out to be read-only", "Documents", false)
+	w.FS.Refuse(w.Drive.Num, false)
+	soon(t, func() bool {
+		st, err := os.Stat(filepath.Join(point, "Documents/f"))
+		return err == nil && st.Mode().Perm() == 0o644
+	})
+	check("a drive that takes changes again", "Documents", true)
+}
+
+// soon waits until something is so.
+func soon(t *testing.T, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(20 * time.Second); !is(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("it did not become so")
 		}
 	}
 }
