@@ -568,3 +568,25 @@ func TestTheTimeOfAnEmptyFileIsSetPatiently(t *testing.T) {
 		}
 	})
 }
+
+// Between an empty file and its time somebody may write: that is not what was sent.
+func TestWhoWritesBeforeTheTimeIsSetIsNotTakenForUs(t *testing.T) {
+	before := func() {}
+	in(t, graphtest.Options{}, func(o *rest.Options) {
+		inner := o.Transport
+		o.Transport = carrier(func(r *http.Request) (*http.Response, error) {
+			if r.Method == http.MethodPatch {
+				before()
+			}
+			return inner.RoundTrip(r)
+		})
+	}, func(w *world) {
+		i := w.put("/f", []byte("before"))
+		before = func() { w.put("/f", []byte("theirs")) }
+		i, err := w.near.Upload(w.ctx(), upload(graph.Upload{ID: i.ID, Base: i.Version()}, nil))
+		if must(t, err); i.Size != 0 {
+			t.Errorf("an empty file was sent and %d bytes are said to be there", i.Size)
+		}
+		w.holds("/f", []byte("theirs"))
+	})
+}

@@ -174,7 +174,8 @@ func condition(ifMatch string) map[string]string {
 
 // date sets the time of a file that was just made by PUT, which cannot carry it. The service
 // answers "not found" and worse at that moment (Q4); setting a time twice does no harm, so it is
-// repeated. The file is there either way: without a time from us it keeps the service's.
+// repeated. The file is there either way: without a time from us it keeps the service's. The item returned
+// has the bytes of i.
 func (d *Drive) date(ctx context.Context, i graph.Item, t time.Time) (graph.Item, error) {
 	if t.IsZero() {
 		return i, nil
@@ -184,7 +185,7 @@ func (d *Drive) date(ctx context.Context, i graph.Item, t time.Time) (graph.Item
 	if ctx.Err() != nil {
 		return graph.Item{}, err
 	}
-	if err != nil {
+	if err != nil || !dated.Version().Same(i.Version()) { // somebody has written over it by now: those bytes are not ours
 		return i, nil
 	}
 	return dated, nil
