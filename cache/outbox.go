@@ -62,6 +62,8 @@ type Attempt struct {
 	Size    int64
 	Hash    graph.Hash
 	ModTime time.Time
+	// Base is what is replaced, as Begin has found it.
+	Base    graph.Version
 	Session string // upload session: a credential
 	Started time.Time
 }
@@ -75,6 +77,9 @@ func (o *Outbox) Begin(a Attempt) (n Node, err error) {
 		}
 		if a.Started.IsZero() {
 			a.Started = x.now
+		}
+		if n.Base != nil {
+			a.Base = n.Base.Version()
 		}
 		return x.setStep(o.drive, a)
 	})

@@ -25,7 +25,7 @@ func (f *flight) publish(ctx context.Context) error {
 		switch {
 		case errors.Is(err, graph.NotExist):
 			continue // deleted there meanwhile
-		case errors.Is(err, graph.Offline), errors.Is(err, graph.SignIn), errors.Is(err, graph.Throttled), ctx.Err() != nil:
+		case push.Stops(ctx, err):
 			f.note.setUnpublished(f.d.Num, append(left, list[i:]...))
 			return err
 		}

@@ -7,18 +7,21 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
 
 // rescue brings the bytes that an upload of ours replaced unseen back as conflict copies: the service
-// allows no condition that would have stopped us (Q19), but keeps what was there as versions.
-func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) {
+// allows no condition that would have stopped us (Q19), but keeps what was there as versions. It may be told of
+// the same ones again, and fails for what stops everything for now.
+func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) error {
 	history, ok := k.d.Service.(graph.History)
 	for _, p := range between {
 		text := fmt.Sprintf("%q was changed on the server in the moment in which ours was sent. That version is in the version history of the file", s.Name)
@@ -28,9 +31,14 @@ func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, bet
 		r := cache.Report{Kind: "overwritten", Path: s.Path, Ino: s.Ino, Text: text + "."}
 		if ok {
 			ino, err := k.copyOf(ctx, history, s, item, p)
-			if err != nil {
+			switch {
+			case err != nil && push.Stops(ctx, err):
+				return err
+			case err != nil:
 				k.o.Logger.Warn("an overwritten version could not be fetched; the version history has it", "path", s.Path, "err", err)
-			} else {
+			case k.reported(ino):
+				continue
+			default:
 				r.Text, r.Ino, r.Other = text+", and beside it.", ino, s.Ino
 			}
 		}
@@ -39,9 +47,16 @@ func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, bet
 		}
 		k.tell(NoticeConflict, r.Text)
 	}
+	return nil
 }
 
-// copyOf makes a new file of a version, beside the one that it was a version of.
+// reported reports whether people know of a copy that was made of an overwritten version.
+func (k *keeper) reported(ino cache.Ino) bool {
+	list, err := k.reports.Conflicts()
+	return err == nil && slices.ContainsFunc(list, func(r cache.Report) bool { return r.Kind == "overwritten" && r.Ino == ino })
+}
+
+// copyOf makes a new file of a version, beside the one that it was a version of, if that was not done before.
 func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item graph.ItemID, p graph.Past) (cache.Ino, error) {
 	t := k.o.Store.Tree()
 	n, err := k.beside(s, item)
@@ -57,22 +72,24 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 	if who == "" {
 		who = "server"
 	}
-	from, err := h.PastContent(ctx, item, p)
-	if err != nil {
-		return 0, err
-	}
-	defer from.Close()
+	open := func() (io.ReadCloser, error) { return h.PastContent(ctx, item, p) }
 	var made cache.Node
 	for i := 1; ; i++ {
-		made, err = t.Create(n.Parent, name.Conflict(n.Name, who, p.ModTime.Local(), i), cache.New{Mode: n.Mode})
+		called := name.Conflict(n.Name, who, p.ModTime.Local(), i)
+		made, err = t.Create(n.Parent, called, cache.New{Mode: n.Mode})
 		if !errors.Is(err, cache.ErrExist) || i > 100 {
 			break
+		}
+		if there, err := t.Resolve(n.Parent, called); err == nil && there.Size == p.Size {
+			if same, err := k.has(there, open); err != nil || same {
+				return there.Ino, err
+			}
 		}
 	}
 	if err != nil {
 		return 0, err
 	}
-	if err := k.fill(made, from, p); err != nil {
+	if err := k.fill(made, open, p); err != nil {
 		_, rerr := t.Remove(made.Parent, made.Name, false)
 		return 0, errors.Join(err, rerr)
 	}
@@ -104,9 +121,37 @@ func (k *keeper) beside(s plan.Step, item graph.ItemID) (cache.Node, error) {
 	}
 }
 
+// has reports whether a file has the bytes of a version.
+func (k *keeper) has(n cache.Node, open func() (io.ReadCloser, error)) (bool, error) {
+	if n.Dir {
+		return false, nil
+	}
+	from, err := open()
+	if err != nil {
+		return false, err
+	}
+	defer from.Close()
+	if !n.Written {
+		sum := graph.NewQuickXor()
+		_, err := io.Copy(sum, from)
+		return n.Base.Hash.Equal(graph.HashOf(sum)), err
+	}
+	body, err := k.o.Store.Content().Local(uint64(n.Ino))
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	return graph.EqualBytes(io.NewSectionReader(body, 0, body.Size()), from)
+}
+
 // fill gives a file that was just made its bytes.
-func (k *keeper) fill(n cache.Node, from io.Reader, p graph.Past) error {
+func (k *keeper) fill(n cache.Node, open func() (io.ReadCloser, error), p graph.Past) error {
 	t := k.o.Store.Tree()
+	from, err := open()
+	if err != nil {
+		return err
+	}
+	defer from.Close()
 	at, err := t.Path(n.Ino)
 	if err != nil {
 		return err

@@ -20,13 +20,13 @@ func (t *task) delete(ctx context.Context) verdict {
 	if v, ok := t.begin(); !ok {
 		return v
 	}
-	if t.s.Base.Dir {
-		if err := t.unseen(ctx, t.s.Item, 0); err != nil && !errors.Is(err, graph.NotExist) {
-			return t.refused(ctx, err)
-		}
-	}
 	tag := t.s.Base.ETag
 	for try := 1; ; try++ {
+		if t.s.Base.Dir { // afresh before every try
+			if err := t.unseen(ctx, t.s.Item, 0); err != nil && !errors.Is(err, graph.NotExist) {
+				return t.refused(ctx, err)
+			}
+		}
 		err := t.svc.Delete(ctx, t.s.Item, tag)
 		if err == nil || errors.Is(err, graph.NotExist) {
 			return t.deleted()

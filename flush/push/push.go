@@ -69,8 +69,9 @@ type Options struct {
 	// Throttle keeps uploads to a number of bytes a second; nil does not. Several pushers may share one.
 	Throttle *Throttle
 	// Overtaken is told of the bytes of somebody else that an upload replaced unseen: they are older
-	// versions of the item now. It is called by several goroutines; nil ignores them.
-	Overtaken func(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past)
+	// versions of the item now. It is called by several goroutines, and again for the same bytes if the upload
+	// could not be recorded, or if it returned an error: something that stops everything for now. nil ignores them.
+	Overtaken func(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) error
 }
 
 // Pusher sends to one drive. One Recover or Run at a time.

@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
@@ -34,27 +33,29 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 	if err != nil && !gone {
 		return err
 	}
-	switch op := plan.Op(a.Op); {
+	op := plan.Op(a.Op)
+	if op == plan.Replace && !gone {
+		s := plan.Step{Op: op, Ino: a.Ino, Item: a.Item, Name: now.Name}
+		if n, err := p.o.Nodes.Get(a.Ino); err == nil {
+			s.Name = n.Name
+		}
+		s.Path = "/" + s.Name
+		if err := p.rescue(ctx, a, s, now); err != nil {
+			return err
+		}
+	}
+	switch {
 	case op == plan.Delete && gone:
 		return p.o.Outbox.Deleted(a)
-	case op != plan.Delete && !gone && arrived(a, now) && !p.untouched(a, now):
+	case op != plan.Delete && !gone && arrived(a, now):
 		if op == plan.Replace || op == plan.Touch {
 			if n, err := p.o.Nodes.Get(a.Ino); err == nil && n.Base != nil && n.Base.Item == now.ID {
 				now.Parent, now.Name = n.Base.Parent, n.Base.Name
 			}
 		}
-		past := p.overtaken(ctx, a, now)
-		_, err := p.o.Outbox.Commit(a, now)
+		_, err := p.o.Outbox.Commit(a, withBase(now, a))
 		if errors.Is(err, cache.ErrStale) {
 			return nil // what is in the way is open just now; the next time will do
-		}
-		if err == nil && len(past) > 0 {
-			s := plan.Step{Op: plan.Replace, Ino: a.Ino, Item: a.Item, Name: now.Name}
-			if n, err := p.o.Nodes.Get(a.Ino); err == nil {
-				s.Name = n.Name
-			}
-			s.Path = "/" + s.Name
-			p.o.Overtaken(ctx, s, now.ID, past)
 		}
 		return err
 	}
@@ -74,42 +75,23 @@ func (p *Pusher) look(ctx context.Context, a cache.Attempt) (graph.Item, error) 
 	return p.o.Service.Child(ctx, a.Parent, a.Name)
 }
 
-// overtaken finds out whether somebody else's bytes came in before those of an upload of which nobody has
-// taken the answer in: the service counts changes of the bytes, and one of them is ours. They are among the
-// versions of the file.
-func (p *Pusher) overtaken(ctx context.Context, a cache.Attempt, now graph.Item) []graph.Past {
-	history, ok := p.o.Service.(graph.History)
-	n, err := p.o.Nodes.Get(a.Ino)
-	if !ok || err != nil || p.o.Overtaken == nil || plan.Op(a.Op) != plan.Replace || n.Base == nil || n.Base.Item != now.ID {
-		return nil
-	}
-	count, ok := graph.Counted(n.Base.CTag, now.CTag)
-	exact := ok
-	if !ok { // eTags count other changes too
-		count, ok = graph.Counted(n.Base.ETag, now.ETag)
-	}
-	if !ok || count <= 1 {
-		return nil
-	}
-	versions, err := history.Versions(ctx, now.ID)
-	if err != nil {
-		p.o.Logger.Warn("cannot tell whether another change was overwritten; the version history of the file has it", "name", now.Name, "err", err)
-		return nil
-	}
-	past := slices.Clone(versions[min(1, len(versions)):min(int(count), len(versions))])
-	if !exact { // what has the size of the base may be that
-		past = slices.DeleteFunc(past, func(v graph.Past) bool { return v.Size == n.Base.Size })
-	}
-	slices.Reverse(past)
-	return past
-}
-
 // untouched reports whether an item may have the bytes that it had before a Replace of it: other bytes than those
 // sent can have the same hash, and then only the cTag tells.
-func (p *Pusher) untouched(a cache.Attempt, now graph.Item) bool {
-	n, err := p.o.Nodes.Get(a.Ino)
-	return err == nil && plan.Op(a.Op) == plan.Replace && n.Base != nil && n.Base.Item == now.ID &&
-		n.Base.Hash.Equal(a.Hash) && (n.Base.CTag == "" || now.CTag == "" || n.Base.CTag == now.CTag)
+func untouched(a cache.Attempt, now graph.Item) bool {
+	return plan.Op(a.Op) == plan.Replace && a.Base.Hash.Equal(a.Hash) &&
+		(a.Base.CTag == "" || now.CTag == "" || a.Base.CTag == now.CTag)
+}
+
+// withBase is an item that a look has found where a step has put it, with the bytes that it had before. Others may have
+// come since then: nobody here has seen them, and the refresh brings them in.
+func withBase(now graph.Item, a cache.Attempt) graph.Item {
+	switch plan.Op(a.Op) {
+	case plan.Move, plan.Park, plan.Touch:
+		if now.Type == graph.File && !now.Version().Same(a.Base) {
+			now.ETag, now.CTag, now.Hash, now.Size, now.ModTime = a.Base.ETag, a.Base.CTag, a.Base.Hash, a.Base.Size, a.ModTime
+		}
+	}
+	return now
 }
 
 // arrived reports whether an item is what a step was to make of it.
@@ -122,7 +104,7 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 	case plan.Touch:
 		return sameSecond(now.ModTime, a.ModTime)
 	case plan.Create, plan.Replace:
-		if now.Type != graph.File || now.Size != a.Size {
+		if now.Type != graph.File || now.Size != a.Size || untouched(a, now) {
 			return false
 		}
 		if now.Hash != "" && a.Hash != "" {

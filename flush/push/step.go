@@ -101,6 +101,9 @@ func (t *task) begin() (_ verdict, ok bool) {
 		return t.fatal(err), false
 	}
 	t.n = n
+	if n.Base != nil {
+		t.a.Base = n.Base.Version()
+	}
 	return verdict{}, true
 }
 
@@ -175,7 +178,9 @@ func (t *task) update(ctx context.Context) verdict {
 		case look != nil:
 			return t.refused(ctx, look)
 		case errors.Is(err, graph.Lost) && has(now, c):
-			return t.commit(now, Sent)
+			v := t.commit(withBase(now, t.a), Sent)
+			v.ask = append(v.ask, now.ID) // it may have other bytes by now
+			return v
 		case try == tries || !unchanged(now, base):
 			return t.refused(ctx, err)
 		}

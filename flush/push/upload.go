@@ -268,6 +268,7 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 		},
 		Sent: t.sent,
 	}
+	var missed error // what kept the bytes that were overtaken from being fetched
 	if t.p.o.Throttle != nil {
 		u.Body = &paced{ctx: uploading, body: snap, t: t.p.o.Throttle}
 	}
@@ -278,12 +279,15 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 		}
 		u.ID, u.Parent, u.Name, u.Base = base.Item, "", base.Name, base.Version()
 		if t.p.o.Overtaken != nil {
-			u.Overtaken = func(between []graph.Past) { t.p.o.Overtaken(ctx, t.s, base.Item, between) }
+			u.Overtaken = func(between []graph.Past) { missed = t.p.o.Overtaken(ctx, t.s, base.Item, between) }
 		}
 	}
 	for try := 1; ; try++ {
 		u.Session = t.a.Session
 		item, err := t.svc.Upload(uploading, u)
+		if err == nil && missed != nil {
+			return t.fatal(missed) // Recover looks again
+		}
 		if err == nil {
 			return t.publish(ctx, t.commit(item, Sent))
 		}
@@ -294,16 +298,23 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 			return t.refused(ctx, err)
 		}
 		now, look := t.look(ctx)
-		switch {
-		case look == nil && t.arrived(now):
-			if errors.Is(err, graph.Lost) {
-				return t.publish(ctx, t.found(ctx, now))
+		lost := errors.Is(err, graph.Lost)
+		if look == nil && lost {
+			if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
+				return t.fatal(err)
 			}
+		}
+		switch {
+		case look == nil && arrived(t.a, now) && lost:
+			return t.publish(ctx, t.commit(now, Sent))
+		case look == nil && arrived(t.a, now):
 			return t.commit(now, Unchanged) // somebody else has sent the same bytes
 		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
 			if try == tries {
 				return t.stubborn(err)
 			}
+		case look != nil && lost && Stops(ctx, look):
+			return t.fatal(look) // Recover looks again
 		case look != nil:
 			return t.refused(ctx, look)
 		default:
@@ -344,33 +355,26 @@ func broken(snap source) bool {
 // look reads the item that an upload makes or replaces.
 func (t *task) look(ctx context.Context) (graph.Item, error) { return t.p.look(ctx, t.a) }
 
-func (t *task) arrived(now graph.Item) bool { return arrived(t.a, now) && !t.p.untouched(t.a, now) }
-
-// found commits an upload whose answer did not come, and that a look has found to be there.
-func (t *task) found(ctx context.Context, now graph.Item) verdict {
-	past := t.p.overtaken(ctx, t.a, now)
-	v := t.commit(now, Sent)
-	if v.fatal == nil && len(past) > 0 {
-		t.p.o.Overtaken(ctx, t.s, now.ID, past)
-	}
-	return v
-}
-
 // interrupted ends an upload that a writer broke off. Its last bytes may have got through even so.
 func (t *task) interrupted(ctx context.Context) verdict {
 	v := t.meddled()
 	now, err := t.look(ctx)
 	switch {
-	case err == nil && t.arrived(now):
-		if c := t.found(ctx, now); c.fatal != nil {
-			return c
-		}
-		return v
-	case err != nil && !errors.Is(err, graph.NotExist):
-		if ctx.Err() != nil {
-			return t.fatal(ctx.Err())
-		}
+	case errors.Is(err, graph.NotExist):
+		return t.forget(v)
+	case ctx.Err() != nil:
+		return t.fatal(ctx.Err())
+	case err != nil:
 		return v // Recover looks again
 	}
-	return t.forget(v)
+	if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
+		return t.fatal(err)
+	}
+	if !arrived(t.a, now) {
+		return t.forget(v)
+	}
+	if c := t.commit(now, Sent); c.fatal != nil {
+		return c
+	}
+	return v
 }

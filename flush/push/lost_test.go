@@ -1,0 +1,218 @@
+package push_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/graphtest"
+)
+
+// lost loses the answer to the first request of a method that passes. before and after are what happens around it.
+func lost(w *simtest.World, method string, arrives bool, before, after func()) {
+	var met atomic.Bool
+	w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+		if r.Method != method || met.Swap(true) {
+			return under.RoundTrip(r)
+		}
+		before()
+		if arrives {
+			answer, err := under.RoundTrip(r)
+			if err != nil {
+				return nil, err
+			}
+			answer.Body.Close()
+		}
+		after()
+		return nil, errors.New("the connection breaks")
+	})
+}
+
+func nothing() {}
+
+// has fails the test unless the service has files of just these bytes.
+func has(t *testing.T, w *simtest.World, want ...string) {
+	t.Helper()
+	got := slices.Sorted(maps.Values(w.There()))
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("there is %.60q, want %.60q", got, want)
+	}
+}
+
+// A colleague writes between our last look and our bytes, and once more before anybody here has taken the answer in: only
+// the versions of the file tell of the first.
+func TestBytesOverwrittenUnseenComeBackThoughTheFileWasWrittenOverAgain(t *testing.T) {
+	const unseen, again = "theirs, unseen", "theirs, once more"
+	ours := string(simtest.Data("ours", 100<<10))
+	ends := map[string]func(w *simtest.World, before, after func()) (want []string){
+		"the answer is lost": func(w *simtest.World, before, after func()) []string {
+			lost(w, http.MethodPut, true, before, after)
+			w.Flush()
+			return []string{unseen, again, ours}
+		},
+		"a writer comes": func(w *simtest.World, before, after func()) []string {
+			newer := "ours, newer"
+			lost(w, http.MethodPut, true, before, func() {
+				after()
+				must(t, w.Write("/a.bin", []byte(newer)))
+			})
+			w.Flush()
+			return []string{unseen, again, newer}
+		},
+		"the sign-in ends with it": func(w *simtest.World, before, after func()) []string {
+			lost(w, http.MethodPut, true, before, func() {
+				after()
+				w.Server.Inject(graphtest.Fault{Op: graphtest.OpItem, Skip: 1, Status: 401, Code: "InvalidAuthenticationToken", Times: 20})
+			})
+			if _, err := w.Engine.Flush(w.T.Context(), flush.Request{}); !errors.Is(err, graph.SignIn) {
+				w.T.Errorf("flush: %v", err)
+			}
+			w.Server.ClearFaults()
+			return []string{unseen, again, ours}
+		},
+		"the process dies": func(w *simtest.World, before, after func()) []string {
+			kept := filepath.Join(simtest.Folder(w.T), "kept")
+			lost(w, http.MethodPut, true, before, func() {
+				after()
+				w.Keep(kept)
+				w.Server.SetOffline(true)
+			})
+			_, _ = w.Engine.Flush(w.T.Context(), flush.Request{})
+			w.Server.SetOffline(false)
+			w.Open(kept)
+			return []string{unseen, again, ours}
+		},
+	}
+	for _, personal := range []bool{false, true} { // whose drives count no changes
+		for name, end := range ends {
+			t.Run(fmt.Sprintf("%s, personal %v", name, personal), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := simtest.New(t, graphtest.Options{Personal: personal}, func(d *graphtest.Drive) {
+						put(t, d, "/a.bin", "older")
+						put(t, d, "/a.bin", "base")
+					})
+					time.Sleep(time.Hour)
+					must(t, w.Write("/a.bin", []byte(ours)))
+					want := end(w, func() { put(t, w.Far, "/a.bin", unseen) }, func() { put(t, w.Far, "/a.bin", again) })
+					w.Between(nil)
+					w.Skip(time.Hour)
+					w.Flush()
+					w.Flush()
+					w.Equal()
+					has(t, w, want...)
+					if got := w.There()["/a.bin"]; got != again {
+						t.Errorf("/a.bin is %.40q", got)
+					}
+					w.Quiet()
+				})
+			})
+		}
+	}
+}
+
+// The look that finds that a move has arrived finds other bytes too: nobody here has seen them.
+func TestALostMoveDoesNotTakeInWhatWasWrittenSince(t *testing.T) {
+	for _, written := range []bool{false, true} {
+		t.Run(fmt.Sprintf("written here %v", written), func(t *testing.T) {
+			in(t, map[string]string{"/a.txt": "base"}, func(t *testing.T, w *simtest.World) {
+				want := []string{"theirs"}
+				if written {
+					must(t, w.Write("/a.txt", []byte("ours")))
+					want = append(want, "ours")
+				}
+				must(t, w.Move("/a.txt", "/b.txt"))
+				lost(w, http.MethodPatch, true, nothing, func() { put(t, w.Far, "/b.txt", "theirs") })
+				w.Flush()
+				w.Between(nil)
+				w.Flush()
+				w.Equal()
+				has(t, w, want...)
+				w.Quiet()
+			})
+		})
+	}
+}
+
+// What comes into a folder between two tries to delete it is not deleted with it.
+func TestAFolderIsListedAgainBeforeItsDeletionIsRepeated(t *testing.T) {
+	in(t, map[string]string{"/f/x": "x"}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Remove("/f"))
+		lost(w, http.MethodDelete, false, nothing, func() { put(t, w.Far, "/f/new", "theirs") })
+		w.Flush()
+		w.Between(nil)
+		w.Flush()
+		w.Equal()
+		if got := w.There()["/f/new"]; got != "theirs" {
+			t.Errorf("there: %q", w.There())
+		}
+		w.Quiet()
+	})
+}
+
+// Whoever dies while what was overwritten is brought back does it again, and only once. What the death may leave is a file
+// that has no bytes yet, and an upload session whose address nobody knows.
+func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
+	for at, died := 0, true; died; at++ {
+		t.Run(fmt.Sprintf("at step %d", at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := simtest.New(t, graphtest.Options{}, func(d *graphtest.Drive) { put(t, d, "/a.bin", "base") })
+				time.Sleep(time.Hour)
+				must(t, w.Write("/a.bin", []byte("ours")))
+				kept := filepath.Join(simtest.Folder(t), "kept")
+				var steps atomic.Int64 // since the bytes went
+				died = false
+				step := func() {
+					if n := steps.Add(1) - 1; n == int64(at)+1 {
+						w.Keep(kept)
+						died = true
+					}
+				}
+				w.Tick(func() {
+					if steps.Load() > 0 {
+						step()
+					}
+				})
+				w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+					if died {
+						return nil, errors.New("the process is dead")
+					}
+					if r.Method != http.MethodPut || !steps.CompareAndSwap(0, 1) {
+						return under.RoundTrip(r)
+					}
+					put(t, w.Far, "/a.bin", "theirs, unseen")
+					answer, err := under.RoundTrip(r)
+					must(t, err)
+					answer.Body.Close()
+					put(t, w.Far, "/a.bin", "theirs, once more")
+					return nil, errors.New("the connection breaks")
+				})
+				_, _ = w.Engine.Flush(t.Context(), flush.Request{})
+				w.Between(nil)
+				w.Tick(nil)
+				if died {
+					w.Open(kept)
+				}
+				w.Skip(time.Hour)
+				w.Flush()
+				w.Flush()
+				w.Equal()
+				want := []string{"theirs, unseen", "theirs, once more", "ours"}
+				if slices.Contains(slices.Collect(maps.Values(w.There())), "") {
+					want = append(want, "")
+				}
+				has(t, w, want...)
+			})
+		})
+	}
+}
