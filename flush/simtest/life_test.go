@@ -53,6 +53,7 @@ type life struct {
 	// Of the flush or refresh under way.
 	working atomic.Bool // a person is at it, not the program
 	listing bool        // folders that are to be deleted have been listed
+	begun   string      // path that the last upload session is for
 	killed  atomic.Bool
 }
 
@@ -84,6 +85,7 @@ type kind struct {
 	give   bool // changes are given up
 	large  bool // some files are sent in several fragments
 	after  bool // people also work between an answer of the service and what is recorded of it
+	lose   bool // writes or their answers are lost, and the colleague writes over what they were about before anybody looks
 	policy cache.Policy
 }
 
@@ -99,12 +101,13 @@ var kinds = []kind{
 	{name: "clock and disk", clock: true, full: true, evict: true},
 	{name: "open files", open: true, midst: true, evict: true},
 	{name: "everything", faults: true, midst: true, kills: true, clock: true, full: true, open: true, evict: true},
+	{name: "in the midst and after", midst: true, after: true, open: true},
+	{name: "lost, and written over", midst: true, lose: true},
 }
 
 // more are sorts of lives that faults are not hunted in.
 var more = []kind{
 	{name: "refused and given up", locks: true, give: true, open: true},
-	{name: "in the midst and after", midst: true, after: true, open: true},
 	{name: "large files", large: true, midst: true, faults: true, kills: true},
 	{name: "ours count", policy: cache.Mine, midst: true, open: true},
 	{name: "theirs count", policy: cache.Theirs, midst: true, open: true},
@@ -235,7 +238,7 @@ func (l *life) excuse(err error) {
 	}
 	l.note("  %v", err)
 	switch {
-	case l.kind.faults || l.kind.kills:
+	case l.kind.faults || l.kind.kills || l.kind.lose:
 	case l.kind.full && errors.Is(err, cache.ErrNoSpace):
 	default:
 		l.t.Errorf("without a fault: %v", err)
@@ -440,7 +443,7 @@ func (l *life) judgeLost(lost []string) {
 	lost = slices.DeleteFunc(lost, func(s string) bool { return kept[s] })
 	for _, s := range lost {
 		for _, i := range l.raced[s] {
-			if l.Far.Restore(i.ID) == nil {
+			if _, err := l.Far.StatID(i.ID); err == nil || l.Far.Restore(i.ID) == nil {
 				continue
 			}
 			if _, err := l.Far.Move(i.Path, fmt.Sprintf("%s aside %d", i.Path, len(s))); err != nil {

@@ -1,10 +1,15 @@
 package simtest_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -158,6 +163,9 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 	case strings.HasSuffix(r.URL.Path, "/children"), strings.HasSuffix(r.URL.Path, "/$batch"):
 		d.listing = true
 	}
+	if strings.HasSuffix(r.URL.Path, "/createUploadSession") {
+		d.begun = d.about(r)
+	}
 	if d.kind.midst && d.rnd.IntN(4) == 0 {
 		d.note("in the midst of %s %s", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):])
 		if d.rnd.IntN(2) == 0 {
@@ -165,6 +173,9 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 		} else {
 			d.here()
 		}
+	}
+	if d.kind.lose && r.Method != http.MethodGet && d.rnd.IntN(4) == 0 {
+		return nil, d.lose(r, under)
 	}
 	answer, err := under.RoundTrip(r)
 	if d.kind.after && d.rnd.IntN(4) == 0 {
@@ -187,4 +198,55 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 		return nil, errDead
 	}
 	return answer, err
+}
+
+var errLost = errors.New("the connection breaks")
+
+// lose loses a write, or the answer to it. Whoever asked does not know which, and before they look the colleague
+// writes over what it was about.
+func (d *dying) lose(r *http.Request, under http.RoundTripper) error {
+	p, arrives := d.about(r), d.rnd.IntN(2) == 0
+	if arrives {
+		answer, err := under.RoundTrip(r)
+		if err != nil {
+			return err
+		}
+		answer.Body.Close()
+	} else if r.Body != nil {
+		r.Body.Close()
+	}
+	d.note("lost: %s %s for %s, arrived: %v", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):], p, arrives)
+	d.listing = false // what is done over needs another look
+	if p != "" && !strings.Contains(p, ".duskfs-") && d.rnd.IntN(4) > 0 {
+		d.farWrite(p)
+	}
+	return errLost
+}
+
+// addressed finds the item, and perhaps the name in it, that an address is of.
+var addressed = regexp.MustCompile(`/items/([^/:]+)(?::/([^:]+):)?`)
+
+// about returns the path of what a write is about, empty if that cannot be told.
+func (d *dying) about(r *http.Request) string {
+	at := r.URL.Path
+	if strings.HasSuffix(at, "/$batch") {
+		var batch struct{ Requests []struct{ URL string } }
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if err != nil || json.Unmarshal(body, &batch) != nil || len(batch.Requests) == 0 {
+			d.t.Errorf("a batch that cannot be read: %v", err)
+			return ""
+		}
+		at = batch.Requests[d.rnd.IntN(len(batch.Requests))].URL
+	}
+	m := addressed.FindStringSubmatch(at)
+	if m == nil {
+		return d.begun // the address of an upload session says nothing
+	}
+	i, err := d.Far.StatID(m[1])
+	if err != nil {
+		return ""
+	}
+	return path.Join(i.Path, m[2])
 }

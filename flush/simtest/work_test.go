@@ -107,6 +107,9 @@ func (l *life) here() {
 	if l.kind.folder && n < 4 && l.rnd.IntN(5) > 0 {
 		n = 4 + l.rnd.IntN(4)
 	}
+	if l.kind.lose && n > 5 && len(l.recent) > 0 {
+		n, p = 8, l.recent[l.rnd.IntN(len(l.recent))]
+	}
 	switch n {
 	case 0, 1:
 		l.write(p)
@@ -266,11 +269,19 @@ func (l *life) closeAll() {
 func (l *life) farSeen(p string) []string {
 	var all []string
 	p = key(p)
-	for q, data := range l.There() {
-		k := key(q)
-		if !strings.HasSuffix(q, "/") && (k == p || strings.HasPrefix(k, p+"/")) {
-			all = append(all, data)
+	infos, err := l.Far.Walk()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, i := range infos {
+		if k := key(i.Path); i.Folder || k != p && !strings.HasPrefix(k, p+"/") {
+			continue
 		}
+		data, err := l.Far.Read(i.Path)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		all = append(all, string(data))
 	}
 	return all
 }
@@ -288,17 +299,7 @@ func (l *life) there() {
 	}
 	switch n {
 	case 0, 1, 2, 3:
-		before, s := l.farSeen(p), l.token("there")
-		if _, err = l.Far.Put(p, []byte(s)); err == nil {
-			l.doom(before)
-			l.wrote(p)
-			if l.listing {
-				l.race(s, p)
-			}
-		} else {
-			l.doomed[s] = true
-		}
-		l.note("there: write %s %.9s: %v", p, s, err)
+		l.farWrite(p)
 	case 4:
 		_, err = l.Far.Mkdir(p)
 		l.note("there: mkdir %s: %v", p, err)
@@ -320,6 +321,22 @@ func (l *life) there() {
 	}
 }
 
+// farWrite writes a file as the colleague.
+func (l *life) farWrite(p string) {
+	before, s := l.farSeen(p), l.token("there")
+	_, err := l.Far.Put(p, []byte(s))
+	if err == nil {
+		l.doom(before)
+		l.wrote(p)
+		if l.listing {
+			l.race(s, p)
+		}
+	} else {
+		l.doomed[s] = true
+	}
+	l.note("there: write %s %.9s: %v", p, s, err)
+}
+
 // race notes that a token came into folders that may be deleted this very moment.
 func (l *life) race(token, p string) {
 	infos, err := l.Far.Walk()
@@ -328,7 +345,8 @@ func (l *life) race(token, p string) {
 	}
 	l.raced[token] = nil
 	for _, i := range infos {
-		if i.Path != "/" && (key(i.Path) == key(p) || strings.HasPrefix(key(p), key(i.Path)+"/")) {
+		own := !i.Folder && l.kind.policy == cache.KeepBoth // a file is not deleted unseen, but where a policy says so
+		if !own && i.Path != "/" && (key(i.Path) == key(p) || strings.HasPrefix(key(p), key(i.Path)+"/")) {
 			l.raced[token] = append(l.raced[token], i)
 		}
 	}

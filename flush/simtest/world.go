@@ -79,7 +79,7 @@ func (w *World) free(string) (int64, error) {
 	if w.full.Load() {
 		return 32 << 20, nil // enough for the store to end well
 	}
-	return 1 << 40, nil
+	return cache.LeastFree + 100<<20, nil // too little for the store to put any by, which takes longer than many a life
 }
 
 // Skip sets the program's clock forward, or back. The service's goes on as it was: days pass without
