@@ -163,7 +163,9 @@ func TestAFolderIsListedAgainBeforeItsDeletionIsRepeated(t *testing.T) {
 // Whoever dies while what was overwritten is brought back does it again, and only once. What the death may leave is a file
 // that has no bytes yet, and an upload session whose address nobody knows.
 func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
-	for at, died := 0, true; died; at++ {
+	var died atomic.Bool
+	died.Store(true)
+	for at := 0; died.Load(); at++ {
 		t.Run(fmt.Sprintf("at step %d", at), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := simtest.New(t, graphtest.Options{}, func(d *graphtest.Drive) { put(t, d, "/a.bin", "base") })
@@ -171,11 +173,11 @@ func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
 				must(t, w.Write("/a.bin", []byte("ours")))
 				kept := filepath.Join(simtest.Folder(t), "kept")
 				var steps atomic.Int64 // since the bytes went
-				died = false
+				died.Store(false)
 				step := func() {
 					if n := steps.Add(1) - 1; n == int64(at)+1 {
 						w.Keep(kept)
-						died = true
+						died.Store(true)
 					}
 				}
 				w.Tick(func() {
@@ -184,7 +186,7 @@ func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
 					}
 				})
 				w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
-					if died {
+					if died.Load() {
 						return nil, errors.New("the process is dead")
 					}
 					if r.Method != http.MethodPut || !steps.CompareAndSwap(0, 1) {
@@ -200,7 +202,7 @@ func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
 				_, _ = w.Engine.Flush(t.Context(), flush.Request{})
 				w.Between(nil)
 				w.Tick(nil)
-				if died {
+				if died.Load() {
 					w.Open(kept)
 				}
 				w.Skip(time.Hour)
