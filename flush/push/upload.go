@@ -247,18 +247,55 @@ func hashOf(ctx context.Context, snap source) (graph.Hash, error) {
 
 // send uploads a snapshot. A writer who meets it goes on at once, and the upload ends.
 func (t *task) send(ctx context.Context, snap source) verdict {
-	uploading, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	if b := t.n.Base; t.s.Op == plan.Replace && (b == nil || b.Item != t.a.Item) {
+		return t.forget(t.old())
+	}
+	uploading, end := whole(ctx, snap)
+	defer end()
+	u := t.offer(uploading, snap)
+	var missed error // what kept bytes that were overtaken from being fetched
+	if u.ID != "" && t.p.o.Overtaken != nil {
+		u.Overtaken = func(between []graph.Past) { missed = t.p.o.Overtaken(ctx, t.s, u.ID, between) }
+	}
+	for try := 1; ; try++ {
+		u.Session = t.a.Session
+		item, err := t.svc.Upload(uploading, u)
+		switch {
+		case missed != nil:
+			return t.fatal(missed) // Recover looks again
+		case err == nil:
+			return t.publish(ctx, t.commit(item, Sent))
+		case broken(snap):
+			return t.interrupted(ctx)
+		case ctx.Err() != nil || !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost):
+			return t.refused(ctx, err)
+		}
+		if v, again := t.lookUp(ctx, err); !again {
+			return v
+		}
+		if try == tries {
+			return t.stubborn(err)
+		}
+	}
+}
+
+// whole is a context that ends with the bytes that are sent, too. end has to be called.
+func whole(ctx context.Context, snap source) (_ context.Context, end func()) {
+	ctx, stop := context.WithCancelCause(ctx)
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
 		select {
 		case <-snap.Broken():
 			stop(graph.Changed)
-		case <-uploading.Done():
+		case <-ctx.Done():
 		}
 	}()
-	defer func() { stop(nil); <-watched }()
+	return ctx, func() { stop(nil); <-watched }
+}
+
+// offer says what goes where.
+func (t *task) offer(ctx context.Context, snap source) graph.Upload {
 	u := graph.Upload{
 		Size: t.a.Size, ModTime: t.a.ModTime, Body: snap,
 		Parent: t.a.Parent, Name: t.a.Name,
@@ -268,59 +305,38 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 		},
 		Sent: t.sent,
 	}
-	var missed error // what kept the bytes that were overtaken from being fetched
 	if t.p.o.Throttle != nil {
-		u.Body = &paced{ctx: uploading, body: snap, t: t.p.o.Throttle}
+		u.Body = &paced{ctx: ctx, body: snap, t: t.p.o.Throttle}
 	}
 	if t.s.Op == plan.Replace {
-		base := t.n.Base
-		if base == nil || base.Item != t.a.Item {
-			return t.forget(t.old())
-		}
-		u.ID, u.Parent, u.Name, u.Base = base.Item, "", base.Name, base.Version()
-		if t.p.o.Overtaken != nil {
-			u.Overtaken = func(between []graph.Past) { missed = t.p.o.Overtaken(ctx, t.s, base.Item, between) }
+		u.ID, u.Parent, u.Name, u.Base = t.a.Item, "", t.n.Base.Name, t.a.Base
+	}
+	return u
+}
+
+// lookUp finds out what became of an upload that failed with Changed, Exist or Lost. It goes again if nothing was changed
+// there; else the verdict counts.
+func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
+	now, look := t.look(ctx)
+	lost := errors.Is(err, graph.Lost)
+	if look == nil && lost {
+		if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
+			return t.fatal(err), false
 		}
 	}
-	for try := 1; ; try++ {
-		u.Session = t.a.Session
-		item, err := t.svc.Upload(uploading, u)
-		if err == nil && missed != nil {
-			return t.fatal(missed) // Recover looks again
-		}
-		if err == nil {
-			return t.publish(ctx, t.commit(item, Sent))
-		}
-		if broken(snap) {
-			return t.interrupted(ctx)
-		}
-		if ctx.Err() != nil || !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost) {
-			return t.refused(ctx, err)
-		}
-		now, look := t.look(ctx)
-		lost := errors.Is(err, graph.Lost)
-		if look == nil && lost {
-			if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
-				return t.fatal(err)
-			}
-		}
-		switch {
-		case look == nil && arrived(t.a, now) && lost:
-			return t.publish(ctx, t.commit(now, Sent))
-		case look == nil && arrived(t.a, now):
-			return t.commit(now, Unchanged) // somebody else has sent the same bytes
-		case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
-			if try == tries {
-				return t.stubborn(err)
-			}
-		case look != nil && lost && Stops(ctx, look):
-			return t.fatal(look) // Recover looks again
-		case look != nil:
-			return t.refused(ctx, look)
-		default:
-			return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err})
-		}
+	switch {
+	case look == nil && arrived(t.a, now) && lost:
+		return t.publish(ctx, t.commit(now, Sent)), false
+	case look == nil && arrived(t.a, now):
+		return t.commit(now, Unchanged), false // somebody else has sent the same bytes
+	case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
+		return verdict{}, true
+	case look != nil && lost && Stops(ctx, look):
+		return t.fatal(look), false // Recover looks again
+	case look != nil:
+		return t.refused(ctx, look), false
 	}
+	return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err}), false
 }
 
 // stubborn is the verdict on an upload that the service refuses as if something had been changed there, though
