@@ -62,7 +62,9 @@ func newSourceOf(p prepared, v *vault, r record) (*Source, error) {
 		return nil, err
 	}
 	who := &person{vault: v, client: client, kept: k, job: jobOf(p.ReadOnly, p.graph, p.Tenant), home: r.Home, name: r.Name, hide: p.hide()}
-	return newSource(who, identityOf(p, r)), nil
+	s := newSource(who, identityOf(p, r))
+	s.readsOnly = !covers(r.Scopes, who.job.want) && !p.ReadOnly && covers(r.Scopes, jobOf(true, p.graph, p.Tenant).want)
+	return s, nil
 }
 
 // nobody turns errNobody into what a person reads.

@@ -299,7 +299,13 @@ func TestAPersonIsAskedForNoMoreThanTheJobNeeds(t *testing.T) {
 		same("a reader gets", of(reader), read)
 		_, err := source(t, writer).Token(t.Context())
 		wants(t, err, graph.SignIn, "--read-only")
+		if !source(t, writer).ReadsOnly() || source(t, reader).ReadsOnly() {
+			t.Error("it is not told that a writer could only read, or told of a reader")
+		}
 		same("a writer agrees to", byCode(t, s, writer, "").Scopes[:3], write)
+		if source(t, writer).ReadsOnly() {
+			t.Error("a writer who agreed to writing is said to read only")
+		}
 		same("a writer gets", of(writer), write)
 		same("a reader who agreed to writing gets", of(reader), write)
 		writer.Tenant = "consumers"

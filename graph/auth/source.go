@@ -20,9 +20,10 @@ const (
 // Source hands out the access token. All of its methods may be called by any number of goroutines;
 // those who need a token at the same time share one request.
 type Source struct {
-	cred     credential
-	identity Identity
-	turn     chan struct{} // holds one value while nobody signs in
+	cred      credential
+	identity  Identity
+	readsOnly bool
+	turn      chan struct{} // holds one value while nobody signs in
 
 	mu       sync.Mutex // guards what follows; never held over the network
 	kept     token
@@ -41,6 +42,10 @@ func newSource(cred credential, id Identity) *Source {
 
 // Identity names who signs in.
 func (s *Source) Identity() Identity { return s.identity }
+
+// ReadsOnly reports whether a person agreed to reading only when signing in, though the configuration asks for more: with
+// Config.ReadOnly there are tokens, without it none until somebody has signed in anew.
+func (s *Source) ReadsOnly() bool { return s.readsOnly }
 
 // State is what is known of the sign-in without asking the service.
 type State struct {

@@ -155,8 +155,11 @@ func (a *app) sayReady(r daemon.Ready) {
 	fmt.Fprintf(a.Err, "%s mounted at %s; Ctrl-C unmounts\n", strings.Join(r.Drives, ", "), r.Mount)
 }
 
-// sayStale says why a mount shows what was last known, if it does.
+// sayStale says why a mount shows what was last known, or refuses changes unasked, if it does.
 func (a *app) sayStale(r daemon.Ready) {
+	if r.ReadOnly != "" {
+		fmt.Fprintf(a.Err, "read-only: %s\n", r.ReadOnly)
+	}
 	switch {
 	case r.SignIn != "":
 		fmt.Fprintf(a.Err, "sign-in needed: %s; showing what was last known, changes are kept until then\n", r.SignIn)

@@ -158,6 +158,9 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	if text == "" && ds.Refused {
 		text = "the service takes no changes of this drive from this sign-in: it is read-only until a flush succeeds, and what is unsent is kept"
 	}
+	if text == "" && m.reads {
+		text = agreedToRead
+	}
 	s.Drives = append(s.Drives, control.Drive{
 		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
 		ReadOnly: ds.ReadOnly || ds.Refused, Asleep: ds.Asleep, Enumerated: ds.Enumerated, Error: text,

@@ -37,6 +37,8 @@ type Ready struct {
 	// SignIn says why the sign-in was refused, and what to do; the drives are then shown as they were
 	// last known.
 	SignIn string `json:"sign_in,omitempty"`
+	// ReadOnly says why the drives refuse changes, and what to do, if nobody has asked for that.
+	ReadOnly string `json:"read_only,omitempty"`
 }
 
 // Options of a mount.
@@ -107,6 +109,7 @@ type mount struct {
 	drives  []drive
 	offline bool
 	refused string // what the service said to the sign-in, if it did not like it
+	reads   bool   // read-only, since the person agreed to no more at sign-in
 
 	listener   net.Listener // of the control socket
 	unregister func()
@@ -142,7 +145,7 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	if m.point, aside, err = check(cfg); err != nil {
 		return err
 	}
-	if m.account, err = connectAnyhow(cfg, o.Version, o.Log); err != nil {
+	if err := m.connect(o); err != nil {
 		return err
 	}
 	state := cfg.StateDir
@@ -194,6 +197,22 @@ func (m *mount) start(ctx context.Context, o Options) (err error) {
 	m.running.Go(func() { m.watchMachine(engineCtx) })
 	m.control = control.Serve(m.listener, &answers{m}, m.log)
 	return nil
+}
+
+// agreedToRead is what people read where changes are refused since the person agreed to reading only.
+const agreedToRead = "at sign-in only reading was agreed to; to change files, `duskfs login` and mount again"
+
+// connect prepares the sign-in. A person who has agreed to reading only gets a mount to read: with any other, nothing could
+// be read, and what is changed would never be sent.
+func (m *mount) connect(o Options) (err error) {
+	if m.account, err = connectAnyhow(m.cfg, o.Version, o.Log); err != nil || !m.account.source.ReadsOnly() {
+		return err
+	}
+	m.account.Close()
+	m.cfg.ReadOnly, m.reads = true, true
+	m.log.Warn("the mount is read-only: " + agreedToRead)
+	m.account, err = connectAnyhow(m.cfg, o.Version, o.Log)
+	return err
 }
 
 // Check looks for what a person can get wrong, before anything is touched but a mount whose daemon was
@@ -351,6 +370,9 @@ func (r remote) List(ctx context.Context, folder cache.Ino) error { return r.eng
 
 func (m *mount) ready() Ready {
 	r := Ready{Mount: m.point, Offline: m.offline, SignIn: m.refused}
+	if m.reads {
+		r.ReadOnly = agreedToRead
+	}
 	libraries := 0
 	for _, d := range m.drives {
 		if d.spec.Where == rest.SharePoint {

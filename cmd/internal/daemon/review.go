@@ -38,6 +38,9 @@ func (m *mount) drive(n cache.DriveNum) drive {
 
 // writable refuses what makes no sense where nothing can be changed.
 func (m *mount) writable() error {
+	if m.reads {
+		return fmt.Errorf("%s: %w: %s", m.point, flush.ErrReadOnly, agreedToRead)
+	}
 	if m.cfg.ReadOnly {
 		return fmt.Errorf("%s: %w: there is nothing to send", m.point, flush.ErrReadOnly)
 	}

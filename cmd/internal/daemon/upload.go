@@ -214,6 +214,9 @@ func (u *running) begin(r control.UploadRequest) (end func(), err error) {
 // Upload implements control.API.
 func (a *answers) Upload(ctx context.Context, r control.UploadRequest, progress func(flush.Progress)) (upload.Result, error) {
 	m := a.m
+	if m.reads {
+		return upload.Result{}, fmt.Errorf("upload to %s: %s", r.Drive, agreedToRead)
+	}
 	end, err := m.uploads.begin(r)
 	if err != nil {
 		return upload.Result{}, err
