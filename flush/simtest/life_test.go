@@ -102,7 +102,7 @@ var kinds = []kind{
 	{name: "open files", open: true, midst: true, evict: true},
 	{name: "everything", faults: true, midst: true, kills: true, clock: true, full: true, open: true, evict: true},
 	{name: "in the midst and after", midst: true, after: true, open: true},
-	{name: "lost, and written over", midst: true, lose: true},
+	{name: "lost and written over", midst: true, lose: true},
 }
 
 // more are sorts of lives that faults are not hunted in.
