@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -114,14 +115,14 @@ func finish(t *testing.T, w *simtest.World) {
 	if r := w.Flush(); r.Deferred+r.Busy > 0 {
 		t.Errorf("the flush after it: %+v", r)
 	}
-	got := w.There()
-	for p, want := range evening() {
-		if have, ok := got[p]; !ok || have != want {
-			t.Errorf("%s: %.20q (there: %v), want %.20q", p, have, ok, want)
+	got, want := w.There(), evening()
+	for p, data := range want {
+		if have, ok := got[p]; !ok || have != data {
+			t.Errorf("%s: %.20q (there: %v), want %.20q", p, have, ok, data)
 		}
 	}
 	for _, p := range slices.Sorted(maps.Keys(got)) {
-		if _, ok := evening()[p]; !ok {
+		if _, ok := want[p]; !ok {
 			t.Errorf("%s is there as well", p)
 		}
 	}
@@ -129,47 +130,64 @@ func finish(t *testing.T, w *simtest.World) {
 	w.Quiet()
 }
 
-// TestKilledAtEveryStep copies what a process that dies at a step leaves, and goes on with that.
-func TestKilledAtEveryStep(t *testing.T) {
-	stride, deaths := int64(11), 0
+// worked is a world after the day's work, before anything of it is sent.
+func worked(t *testing.T) *simtest.World {
+	w := simtest.New(t, graphtest.Options{}, dawn)
+	if err := errors.Join(day(w), meanwhile(w)); err != nil {
+		t.Fatal(err)
+	}
+	w.Options.Parallel = 1
+	w.Use(w.Near)
+	return w
+}
+
+// dieAt refreshes and flushes, and keeps what a process that dies at a step leaves. It reports whether it came so far.
+func dieAt(w *simtest.World, n int64, kept string) bool {
+	s := &steps{die: func() { w.Keep(kept) }}
+	s.at.Store(n)
+	s.count(w)
+	_, _ = w.Engine.Refresh(context.Background())
+	if !s.died() {
+		_, _ = w.Engine.Flush(context.Background(), everything)
+	}
+	w.Tick(nil)
+	w.Between(nil)
+	return s.died()
+}
+
+// everyDeath dies at one step after the other, or at one in a stride, until somebody lives to the end.
+func everyDeath(t *testing.T, first, stride int64, die func(t *testing.T, n int64) (died bool)) {
+	t.Helper()
 	if *everyStep {
 		stride = 1
 	}
-	for n := max(1, *firstStep); ; n += stride {
+	deaths := int64(0)
+	for n := max(first, *firstStep); ; n += stride {
 		died := false
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := simtest.New(t, graphtest.Options{}, dawn)
-				if err := errors.Join(day(w), meanwhile(w)); err != nil {
-					t.Fatal(err)
-				}
-				w.Options.Parallel = 1
-				w.Use(w.Near)
-				kept := filepath.Join(simtest.Folder(t), "kept")
-				s := &steps{die: func() { w.Keep(kept) }}
-				s.at.Store(n)
-				s.count(w)
-				_, _ = w.Engine.Refresh(context.Background())
-				if !s.died() {
-					_, _ = w.Engine.Flush(context.Background(), everything)
-				}
-				w.Tick(nil)
-				w.Between(nil)
-				if died = s.died(); died {
-					w.Open(kept)
-					finish(t, w)
-				}
-			})
-		})
+		t.Run(fmt.Sprint(n), func(t *testing.T) { died = die(t, n) })
 		if !died || *firstStep > 0 {
 			break
 		}
 		deaths++
 	}
 	t.Logf("died at %d steps, every %d", deaths, stride)
-	if int64(deaths)*stride < 150 && *firstStep == 0 {
+	if deaths*stride < 150 && *firstStep == 0 {
 		t.Errorf("%d deaths, every %d steps: too few to prove anything", deaths, stride)
 	}
+}
+
+// TestKilledAtEveryStep copies what a process that dies at a step leaves, and goes on with that.
+func TestKilledAtEveryStep(t *testing.T) {
+	everyDeath(t, 1, 11, func(t *testing.T, n int64) (died bool) {
+		synctest.Test(t, func(t *testing.T) {
+			w, kept := worked(t), filepath.Join(simtest.Folder(t), "kept")
+			if died = dieAt(w, n, kept); died {
+				w.Open(kept)
+				finish(t, w)
+			}
+		})
+		return died
+	})
 }
 
 // TestKill9AtEveryStep lets a process of its own do the work and kills it.
@@ -178,22 +196,7 @@ func TestKill9AtEveryStep(t *testing.T) {
 		child(t, a)
 		return
 	}
-	stride, deaths := int64(67), 0
-	if *everyStep {
-		stride = 1
-	}
-	for n := max(7, *firstStep); ; n += stride {
-		died := false
-		t.Run(fmt.Sprint(n), func(t *testing.T) { died = kill9(t, n) })
-		if !died || t.Failed() || *firstStep > 0 {
-			break
-		}
-		deaths++
-	}
-	t.Logf("killed at %d steps, every %d", deaths, stride)
-	if int64(deaths)*stride < 150 && *firstStep == 0 {
-		t.Errorf("%d deaths, every %d steps: too few to prove anything", deaths, stride)
-	}
+	everyDeath(t, 7, 67, kill9)
 }
 
 const dieKey = "DUSKFS_SIMTEST_DIE"
@@ -221,8 +224,8 @@ func kill9(t *testing.T, n int64) bool {
 	}
 	lines := bufio.NewReader(said)
 	first, err := lines.ReadString('\n')
-	worked := err == nil && first == "worked\n"
-	if worked {
+	done := err == nil && first == "worked\n"
+	if done {
 		if err := meanwhile(w); err != nil {
 			t.Fatal(err)
 		}
@@ -238,7 +241,7 @@ func kill9(t *testing.T, n int64) bool {
 		t.Fatalf("the child ended by itself: %v\n%s%s", c.ProcessState, first, rest)
 	}
 	w.Open(w.Dir)
-	if !worked { // it died before
+	if !done { // it died before
 		w.Refresh()
 		if err := errors.Join(day(w), meanwhile(w)); err != nil {
 			t.Fatal(err)
@@ -250,7 +253,7 @@ func kill9(t *testing.T, n int64) bool {
 
 // child is the process that dies.
 func child(t *testing.T, a simtest.Address) {
-	at, dir, _ := cutLine(os.Getenv(dieKey))
+	at, dir, _ := strings.Cut(os.Getenv(dieKey), "\n")
 	n, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {
 		t.Fatal(err)
@@ -280,15 +283,6 @@ func child(t *testing.T, a simtest.Address) {
 	w.Flush()
 }
 
-func cutLine(s string) (first, rest string, ok bool) {
-	for i := range s {
-		if s[i] == '\n' {
-			return s[:i], s[i+1:], true
-		}
-	}
-	return s, "", false
-}
-
 // TestPowerCut keeps of what was not synced only parts, and goes on with that.
 func TestPowerCut(t *testing.T) {
 	cuts := 12
@@ -304,29 +298,15 @@ func TestPowerCut(t *testing.T) {
 
 func powerCut(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 3))
-	w := simtest.New(t, graphtest.Options{}, dawn)
-	if err := errors.Join(day(w), meanwhile(w)); err != nil {
-		t.Fatal(err)
-	}
-	w.Options.Parallel = 1
-	w.Use(w.Near)
+	w := worked(t)
 	if err := w.Sync("/edit.txt", "/fresh.bin", "/new/file.txt", "/new/sub/a.txt", "/new/name.txt"); err != nil {
 		t.Fatal(err)
 	}
 	synced := filepath.Join(simtest.Folder(t), "synced")
 	w.Keep(synced)
 	late := filepath.Join(simtest.Folder(t), "late")
-	s := &steps{die: func() { w.Keep(late) }}
-	s.at.Store(1 + rnd.Int64N(350))
-	s.count(w)
-	_, _ = w.Engine.Refresh(context.Background())
-	if !s.died() {
-		_, _ = w.Engine.Flush(context.Background(), everything)
-	}
-	w.Tick(nil)
-	w.Between(nil)
-	if !s.died() {
-		s.die()
+	if !dieAt(w, 1+rnd.Int64N(350), late) {
+		w.Keep(late)
 	}
 	torn := filepath.Join(simtest.Folder(t), "torn")
 	if err := simtest.Tear(synced, late, torn, rnd); err != nil {

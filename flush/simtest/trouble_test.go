@@ -166,31 +166,12 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 	if strings.HasSuffix(r.URL.Path, "/createUploadSession") {
 		d.begun = d.about(r)
 	}
-	if d.kind.midst && d.rnd.IntN(4) == 0 {
-		d.note("in the midst of %s %s", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):])
-		if d.rnd.IntN(2) == 0 {
-			d.there()
-		} else {
-			d.here()
-		}
-	}
+	d.before(r)
 	if d.kind.lose && r.Method != http.MethodGet && d.rnd.IntN(4) == 0 {
 		return nil, d.lose(r, under)
 	}
 	answer, err := under.RoundTrip(r)
-	if d.kind.after && d.rnd.IntN(4) == 0 {
-		d.note("after %s %s", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):])
-		switch n := d.rnd.IntN(4); {
-		case n == 0:
-			d.there()
-		case n == 1:
-			d.here()
-		case len(d.recent) > 0: // what is being sent, perhaps
-			d.working.Store(true)
-			d.write(d.recent[d.rnd.IntN(len(d.recent))])
-			d.working.Store(false)
-		}
-	}
+	d.after(r)
 	if d.step() {
 		if err == nil {
 			answer.Body.Close()
@@ -198,6 +179,40 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 		return nil, errDead
 	}
 	return answer, err
+}
+
+// brief is what the story tells of a request.
+func brief(r *http.Request) string { return r.Method + " " + r.URL.Path[max(0, len(r.URL.Path)-40):] }
+
+// before lets people work before a request gets through.
+func (d *dying) before(r *http.Request) {
+	if !d.kind.midst || d.rnd.IntN(4) > 0 {
+		return
+	}
+	d.note("in the midst of %s", brief(r))
+	if d.rnd.IntN(2) == 0 {
+		d.there()
+	} else {
+		d.here()
+	}
+}
+
+// after lets people work between the answer to a request and what is recorded of it.
+func (d *dying) after(r *http.Request) {
+	if !d.kind.after || d.rnd.IntN(4) > 0 {
+		return
+	}
+	d.note("after %s", brief(r))
+	switch n := d.rnd.IntN(4); {
+	case n == 0:
+		d.there()
+	case n == 1:
+		d.here()
+	case len(d.recent) > 0: // what is being sent, perhaps
+		d.working.Store(true)
+		d.write(d.recent[d.rnd.IntN(len(d.recent))])
+		d.working.Store(false)
+	}
 }
 
 var errLost = errors.New("the connection breaks")
@@ -215,7 +230,7 @@ func (d *dying) lose(r *http.Request, under http.RoundTripper) error {
 	} else if r.Body != nil {
 		r.Body.Close()
 	}
-	d.note("lost: %s %s for %s, arrived: %v", r.Method, r.URL.Path[max(0, len(r.URL.Path)-40):], p, arrives)
+	d.note("lost: %s for %s, arrived: %v", brief(r), p, arrives)
 	d.listing = false // what is done over needs another look
 	if p != "" && !strings.Contains(p, ".duskfs-") && d.rnd.IntN(4) > 0 {
 		d.farWrite(p)
