@@ -187,10 +187,10 @@ type run struct {
 	shared   map[string]bool // paths of folders that go, and have somebody else's work in them
 	waiting  map[string]bool // paths that wait until something of another type is deleted
 	steps    []plan.Step
-	todo     int   // changes found by the scan
-	bytes    int64 // of these
-	found    int   // rows that have their file or folder
-	planned  plan.Summary // of what a dry run has found
+	todo     int             // changes found by the scan
+	bytes    int64           // of these
+	found    int             // rows that have their file or folder
+	planned  plan.Summary    // of what a dry run has found
 	touched  []cache.CopyRow // to be stored with the plan
 }
 
