@@ -165,6 +165,7 @@ var found = []struct {
 	{"refused and given up", 421, "the judge called lost what a discard put into the trash that had been moved there meanwhile"},
 	{"everything", 235, "an item that waited when the feed began anew, and was gone, waited for ever"},
 	{"ours count", 500144, "the judge called lost what was among the versions of a file that the colleague removed"},
+	{"lost and written over", 2480, "a look that found a move arrived took in a colleague's bytes with it, and they were overwritten"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {
