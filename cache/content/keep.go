@@ -56,6 +56,17 @@ func (s *Store) Info(ino uint64) (Info, error) {
 	return c.info(path, st), nil
 }
 
+// told is what the sidecar of the data at path tells of it, damaged if that cannot be read. It is for those who cannot ask
+// anybody else; the ino is the one that the name of the file tells.
+func told(ino uint64, path string, st fs.FileInfo) Info {
+	c, err := readSidecar(path)
+	if err != nil {
+		return Info{Ino: ino, Size: st.Size(), ModTime: st.ModTime(), File: path, Damaged: true}
+	}
+	c.Ino = ino
+	return c.info(path, st)
+}
+
 func (b *body) info() Info {
 	i := Info{
 		Ino: b.ino, Local: b.local, Complete: b.complete(), Size: b.size.Load(), ModTime: b.dataTime(),
@@ -162,18 +173,9 @@ func (s *Store) drop(b *body) error {
 // Locals yields the bodies of local work, and those that may be since their sidecar is damaged, for
 // recovery, in no order.
 func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
-	return s.each(ctx, func(path string, d fs.DirEntry) error {
-		if !strings.HasSuffix(path, sidecarSuffix) {
-			return nil
-		}
-		path = strings.TrimSuffix(path, sidecarSuffix)
-		ino, err := strconv.ParseUint(filepath.Base(path), 10, 64)
-		if err != nil {
-			return nil
-		}
+	return s.withSidecars(ctx, func(ino uint64, path string) error {
 		c, err := readSidecar(path)
-		damaged := err != nil
-		if errors.Is(err, fs.ErrNotExist) || !damaged && !c.Local {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && !c.Local {
 			return nil
 		}
 		st, err := os.Stat(path)
@@ -183,11 +185,10 @@ func (s *Store) Locals(ctx context.Context, fn func(Info) error) error {
 		if err != nil {
 			return err
 		}
-		if damaged {
-			return fn(Info{Ino: ino, Size: st.Size(), ModTime: st.ModTime(), File: path, Damaged: true})
+		if i := told(ino, path, st); i.Local || i.Damaged {
+			return fn(i)
 		}
-		c.Ino = ino
-		return fn(c.info(path, st))
+		return nil
 	})
 }
 
@@ -220,6 +221,18 @@ func (s *Store) Used() (int64, error) {
 		return nil
 	})
 	return used, err
+}
+
+// withSidecars calls fn with every body that has a sidecar, by where its data is, or was.
+func (s *Store) withSidecars(ctx context.Context, fn func(ino uint64, path string) error) error {
+	return s.each(ctx, func(path string, _ fs.DirEntry) error {
+		path, is := strings.CutSuffix(path, sidecarSuffix)
+		ino, err := strconv.ParseUint(filepath.Base(path), 10, 64)
+		if !is || err != nil {
+			return nil
+		}
+		return fn(ino, path)
+	})
 }
 
 // each calls fn with every file of the store but what was moved aside. Files may vanish meanwhile.

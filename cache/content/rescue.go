@@ -72,13 +72,7 @@ func (s *Store) Recovered() ([]Info, error) {
 		}
 		number, _, _ := strings.Cut(e.Name(), "-")
 		ino, _ := strconv.ParseUint(number, 10, 64) // 0 tells nothing, as much as was known
-		c, err := readSidecar(path)
-		if err != nil {
-			list = append(list, Info{Ino: ino, Size: st.Size(), ModTime: st.ModTime(), File: path, Damaged: true})
-			continue
-		}
-		c.Ino = ino
-		list = append(list, c.info(path, st))
+		list = append(list, told(ino, path, st))
 	}
 	return list, nil
 }
@@ -98,15 +92,7 @@ type Scrubbed struct {
 // progress may be nil; it is told after each body.
 func (s *Store) Scrub(ctx context.Context, progress func(Scrubbed)) (Scrubbed, error) {
 	var out Scrubbed
-	err := s.each(ctx, func(path string, _ fs.DirEntry) error {
-		if !strings.HasSuffix(path, sidecarSuffix) {
-			return nil
-		}
-		path = strings.TrimSuffix(path, sidecarSuffix)
-		ino, err := strconv.ParseUint(filepath.Base(path), 10, 64)
-		if err != nil {
-			return nil
-		}
+	err := s.withSidecars(ctx, func(ino uint64, path string) error {
 		if err := s.scrub(ctx, ino, path, &out); err != nil {
 			return err
 		}
@@ -209,11 +195,7 @@ func DropClean(dir string) error {
 		return err
 	}
 	defer s.Close()
-	return s.each(context.Background(), func(path string, _ fs.DirEntry) error {
-		if !strings.HasSuffix(path, sidecarSuffix) {
-			return nil
-		}
-		path = strings.TrimSuffix(path, sidecarSuffix)
+	return s.withSidecars(context.Background(), func(_ uint64, path string) error {
 		if c, err := readSidecar(path); err != nil || c.Local {
 			return nil
 		}
