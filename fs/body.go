@@ -37,6 +37,22 @@ type body struct {
 	wrote   atomic.Int64 // unix nanoseconds of the last write, 0 for none
 	dirty   atomic.Bool  // size and time are not recorded in the tree yet
 	fetched atomic.Bool  // bytes were asked for, so that the file takes more room than was told
+	late    atomic.Pointer[late]
+}
+
+// late is a wait for bytes that came to nothing.
+type late struct {
+	off, n, here int64 // what was waited for, and how much was here then
+	at           time.Time
+}
+
+// lateFor is how long who asks for the same bytes is not made to wait once more: the kernel asks for what it wanted to read
+// ahead and did not get at once again, for the same reader.
+const lateFor = time.Second
+
+// stands reports whether what was said of the bytes from off still is all there is to say.
+func (l *late) stands(off, here int64, now time.Time) bool {
+	return l != nil && l.here == here && l.off <= off && off < l.off+l.n && now.Sub(l.at) < lateFor
 }
 
 func (b *body) lastWrite() time.Time {
@@ -255,10 +271,17 @@ const chunk = 16 << 20
 // hydrate fetches what is missing of n bytes from off. It gives up when no byte came for the time of
 // one wait: a slow line is none that is dead.
 func (f *FS) hydrate(ctx context.Context, b *body, off, n int64) error {
+	if b.late.Load().stands(off, b.file.Here(), time.Now()) {
+		return context.DeadlineExceeded
+	}
 	for {
 		here := b.file.Here()
 		err := f.fetch(ctx, b, off, n)
-		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || b.file.Here() <= here {
+		switch {
+		case !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+			return err
+		case b.file.Here() <= here:
+			b.late.Store(&late{off: off, n: n, here: here, at: time.Now()})
 			return err
 		}
 	}

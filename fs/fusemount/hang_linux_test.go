@@ -27,6 +27,7 @@ import (
 func hanging(t *testing.T, w *fstest.World, root string) (c *exec.Cmd, ended chan error) {
 	t.Helper()
 	t.Cleanup(w.Remote.Hang())
+	before, _ := w.Remote.Reads()
 	c = exec.Command("cat", filepath.Join(root, "f"))
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -34,7 +35,7 @@ func hanging(t *testing.T, w *fstest.World, root string) (c *exec.Cmd, ended cha
 	ended = make(chan error, 1)
 	go func() { ended <- c.Wait() }()
 	t.Cleanup(func() { _ = c.Process.Kill() })
-	fstest.Await(t, "the read asks the remote", func() bool { n, _ := w.Remote.Reads(); return n > 0 })
+	fstest.Await(t, "the read asks the remote", func() bool { n, _ := w.Remote.Reads(); return n > before })
 	return c, ended
 }
 
@@ -87,6 +88,10 @@ func TestADeadNetworkEndsAReadInTime(t *testing.T) {
 	defer w.Remote.Hang()()
 	if _, err := os.ReadFile(filepath.Join(root, "f")); !errors.Is(err, syscall.EIO) {
 		t.Errorf("read: %v, want EIO", err)
+	}
+	// The kernel asks twice, and is not made to wait twice.
+	if calls, _ := w.Remote.Reads(); calls != 1 {
+		t.Errorf("the bytes were waited for %d times", calls)
 	}
 }
 
