@@ -43,3 +43,23 @@ func CopyStore(ctx context.Context, from, to string) (err error) {
 	}
 	return nil
 }
+
+// copyRows copies the files of closed rows into another folder, which it makes.
+func copyRows(from, to string) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "LOCK" || !e.Type().IsRegular() {
+			continue
+		}
+		if err := content.CopyFile(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

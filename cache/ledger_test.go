@@ -3,7 +3,9 @@ package cache_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -85,75 +87,217 @@ func TestALedgerHasOneUser(t *testing.T) {
 	if _, err := cache.OpenLedger(dir); !errors.As(err, &busy) {
 		t.Errorf("opened twice: %v", err)
 	}
-	if err := cache.CopyLedger(dir, t.TempDir()+"/copy"); !errors.As(err, &busy) {
-		t.Errorf("copied while in use: %v", err)
+	if _, err := cache.SketchLedger(dir, t.TempDir()); !errors.As(err, &busy) {
+		t.Errorf("sketched while in use: %v", err)
 	}
 }
 
-func TestACopyOfALedgerStandsAlone(t *testing.T) {
-	dir, to := filepath.Join(t.TempDir(), "l"), filepath.Join(t.TempDir(), "copy")
+// filesOf reads all files of a folder, by name.
+func filesOf(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Name()] = string(b)
+	}
+	return all
+}
+
+func rowsOf(t *testing.T, l *cache.Ledger, prefix string) string {
+	t.Helper()
+	text := ""
+	for r, err := range l.Scan(prefix) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += r.Key + "=" + string(r.Value) + " "
+	}
+	return text
+}
+
+// tryLedger changes a sketch, and looks at what it has before and after.
+func tryLedger(t *testing.T, l *cache.Ledger) {
+	t.Helper()
+	if got := rowsOf(t, l, "k"); got != "k1=1 k2=2 k3=3 k4= " {
+		t.Errorf("it begins with %s", got)
+	}
+	if err := l.Set(cache.Row{Key: "k2"}, cache.Row{Key: "k3", Value: []byte("new")}, cache.Row{Key: "k0", Value: []byte("0")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := rowsOf(t, l, "k"); got != "k0=0 k1=1 k3=new k4= " {
+		t.Errorf("after a change it has %s", got)
+	}
+	if v := valueOf(t, l, "k2"); v != nil {
+		t.Errorf("a row that was taken away: %q", v)
+	}
+	if v := valueOf(t, l, "k3"); string(v) != "new" {
+		t.Errorf("a row that was changed: %q", v)
+	}
+	if v := valueOf(t, l, "k1"); string(v) != "1" {
+		t.Errorf("a row of the base: %q", v)
+	}
+	if v := valueOf(t, l, "k4"); v == nil || len(v) > 0 {
+		t.Errorf("a row of the base without bytes: %v", v)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fourRows() []cache.Row {
+	return []cache.Row{{Key: "k1", Value: []byte("1")}, {Key: "k2", Value: []byte("2")}, {Key: "k3", Value: []byte("3")}, {Key: "k4", Value: []byte{}}}
+}
+
+func TestASketchOfALedgerWritesNothingInIt(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "l#1?")
 	l := openLedger(t, dir)
-	if err := errors.Join(l.Set(cache.Row{Key: "a", Value: []byte("1")}), l.Close(), cache.CopyLedger(dir, to)); err != nil {
+	if err := errors.Join(l.Set(fourRows()...), l.Close()); err != nil {
 		t.Fatal(err)
 	}
-	c := openLedger(t, to)
-	if v := valueOf(t, c, "a"); string(v) != "1" {
-		t.Errorf("got %q", v)
-	}
-	if err := errors.Join(c.Set(cache.Row{Key: "a", Value: []byte("2")}), c.Close()); err != nil {
+	before := filesOf(t, dir)
+	tmp := t.TempDir()
+	s, err := cache.SketchLedger(dir, tmp)
+	if err != nil {
 		t.Fatal(err)
 	}
-	l = openLedger(t, dir)
-	defer l.Close()
-	if v := valueOf(t, l, "a"); string(v) != "1" {
-		t.Errorf("the copy changed the original: %q", v)
+	var busy *cache.InUseError
+	if _, err := cache.OpenLedger(dir); !errors.As(err, &busy) {
+		t.Errorf("opened while it is read: %v", err)
+	}
+	tryLedger(t, s)
+	if after := filesOf(t, dir); !maps.Equal(before, after) {
+		t.Errorf("it was written to")
 	}
 	none := filepath.Join(t.TempDir(), "none")
-	if err := cache.CopyLedger(none, filepath.Join(t.TempDir(), "c")); err != nil {
-		t.Errorf("a ledger that is not there: %v", err)
+	if s, err = cache.SketchLedger(none, t.TempDir()); err != nil {
+		t.Fatalf("of a ledger that is not there: %v", err)
+	}
+	if got := rowsOf(t, s, "k"); got != "" {
+		t.Errorf("it has %s", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(none); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
 	}
 }
 
-func TestALedgerIsOpenedAnewWhileItIsRead(t *testing.T) {
-	l := openLedger(t, filepath.Join(t.TempDir(), "l"))
-	defer l.Close()
-	big := make([]byte, 100<<10)
-	for i := range 100 {
-		if err := l.Set(cache.Row{Key: fmt.Sprintf("k%03d", i), Value: big}); err != nil {
+func TestManyRowsOfASketchComeInOrder(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	const n = 2500
+	for i := range n {
+		if err := l.Set(cache.Row{Key: fmt.Sprintf("k%05d", i), Value: []byte("old")}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for range 10 { // 100 MB in all, more than is kept mapped
-		n := 0
-		for r, err := range l.Scan("k") {
-			if err != nil || len(r.Value) != len(big) {
-				t.Fatal(err, len(r.Value))
-			}
-			n++
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := cache.SketchLedger(dir, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range n { // of three rows one is taken away, one is other, one stays
+		r := cache.Row{Key: fmt.Sprintf("k%05d", i)}
+		if i%3 == 2 {
+			continue
 		}
-		if n != 100 {
-			t.Fatalf("%d rows", n)
+		if i%3 == 1 {
+			r.Value = []byte("new")
 		}
+		if err := s.Set(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := 0
+	for r, err := range s.Scan("k") {
+		for i%3 == 0 {
+			i++
+		}
+		if want := fmt.Sprintf("k%05d=%s", i, []string{1: "new", 2: "old"}[i%3]); err != nil || r.Key+"="+string(r.Value) != want {
+			t.Fatalf("%s=%s, want %s, %v", r.Key, r.Value, want, err)
+		}
+		i++
+	}
+	if i != n-1 && i != n {
+		t.Errorf("it ends at %d", i)
 	}
 }
 
-// A kill right after badger made a log file leaves it without bytes.
-func TestAnEmptyLogFileDoesNotKeepRowsClosed(t *testing.T) {
-	for _, name := range []string{"00099.mem", "000099.vlog"} {
-		dir := filepath.Join(t.TempDir(), "l")
+// TestALedgerOutlivesAKill writes in a process that is killed, and reads the rows with and without a sketch.
+func TestALedgerOutlivesAKill(t *testing.T) {
+	const env = "DUSKFS_TEST_LEDGER"
+	if dir := os.Getenv(env); dir != "" {
 		l := openLedger(t, dir)
-		if err := errors.Join(l.Set(cache.Row{Key: "a", Value: []byte("1")}), l.Close()); err != nil {
+		if err := errors.Join(l.Set(cache.Row{Key: "a", Value: []byte("x")}), l.Sync(), l.Set(fourRows()...)); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "rows", name), nil, 0o600); err != nil {
+		self, err := os.FindProcess(os.Getpid())
+		if err != nil {
 			t.Fatal(err)
 		}
-		l = openLedger(t, dir)
-		if v := valueOf(t, l, "a"); string(v) != "1" {
-			t.Errorf("%s: got %q", name, v)
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
+		_ = self.Kill()
+		select {}
+	}
+	dir := t.TempDir()
+	child := exec.Command(os.Args[0], "-test.run=^TestALedgerOutlivesAKill$")
+	child.Env = append(os.Environ(), env+"="+dir)
+	if out, err := child.CombinedOutput(); child.ProcessState.Success() || child.ProcessState.Exited() {
+		t.Fatalf("the child was not killed: %v %s", err, out)
+	}
+	before := filesOf(t, dir)
+	if before["rows.db-wal"] == "" {
+		t.Fatal("the kill left no log")
+	}
+	s, err := cache.SketchLedger(dir, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tryLedger(t, s)
+	if after := filesOf(t, dir); !maps.Equal(before, after) {
+		t.Error("the sketch wrote to it")
+	}
+	l := openLedger(t, dir)
+	defer l.Close()
+	if got := rowsOf(t, l, "a") + rowsOf(t, l, "k"); got != "a=x k1=1 k2=2 k3=3 k4= " {
+		t.Errorf("it has %s", got)
+	}
+}
+
+func TestADamagedLedgerIsSaidToBe(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "rows.db"), make([]byte, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cache.OpenLedger(dir); !errors.Is(err, cache.ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestALedgerIsItsOwnersAlone(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	defer l.Close()
+	if err := l.Set(fourRows()...); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if st, err := e.Info(); err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", e.Name(), st.Mode(), err)
 		}
 	}
 }

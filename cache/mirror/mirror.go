@@ -206,25 +206,46 @@ type run struct {
 	moving map[graph.ItemID]bool
 }
 
-// Sync brings the folder up to date and returns what it did. A failure of single files is in the Result; an error means
-// that the run ended early. What it had done by then is told by the next report.
+// Sync brings the folder up to date and returns what it did. A failure of single files is in the Result, and so is a
+// full disk that ends the run; an error means that the run ended early for another reason. What it had done by then is
+// told by the next report.
 func (m *Mirror) Sync(ctx context.Context) (Result, error) {
 	r := &run{o: m.o, res: Result{Problems: []Problem{}}, progress: &progress{tell: m.o.Progress}}
-	root, err := openFolder(m.o.Folder)
+	err := r.open(ctx)
+	if full := r.fullDisk(err); full != nil && ctx.Err() == nil {
+		r.problem("", full)
+		err = nil
+	}
+	r.res.Partial = r.res.Partial || r.res.Failed > 0 || r.res.Held > 0
+	return r.res, err
+}
+
+// open opens the folder and what is remembered of it, and does the run.
+func (r *run) open(ctx context.Context) error {
+	root, err := openFolder(r.o.Folder)
 	if err != nil {
-		return r.res, fmt.Errorf("the folder %s: %w", m.o.Shown, err)
+		return fmt.Errorf("the folder %s: %w", r.o.Shown, err)
 	}
 	defer root.Close()
-	if r.s, err = openState(m.o.State); err != nil {
-		return r.res, err
+	if r.s, err = openState(func() (*cache.Ledger, error) { return cache.OpenLedger(r.o.State) }); err != nil {
+		return err
 	}
-	r.d = &folder{root: root, host: m.o.Host, now: m.o.Now}
-	if !m.o.NoTrash {
-		r.d.bin = m.o.Now().Format(stampLayout)
+	r.d = &folder{root: root, host: r.o.Host, now: r.o.Now}
+	if !r.o.NoTrash {
+		r.d.bin = r.o.Now().Format(stampLayout)
 	}
-	err = r.all(ctx)
-	r.res.Partial = r.res.Partial || r.res.Failed > 0 || r.res.Held > 0
-	return r.res, errors.Join(err, r.s.l.Close())
+	return errors.Join(r.all(ctx), r.s.l.Close())
+}
+
+// fullDisk says which disk is full, nil if an error means something else.
+func (r *run) fullDisk(err error) error {
+	switch {
+	case errors.Is(err, cache.ErrNoSpace):
+		return fmt.Errorf("the disk of the state folder is full: free some space for %s and run again; what was done so far stands", r.o.State)
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return fmt.Errorf("the disk of %s, or of its reports, is full: free some space and run again; what was done so far stands", r.o.Shown)
+	}
+	return nil
 }
 
 func (r *run) all(ctx context.Context) error {
@@ -244,9 +265,9 @@ func (r *run) all(ctx context.Context) error {
 // sync makes what is remembered so far survive a power cut, and puts it together where it has become many pieces.
 func (r *run) sync(context.Context) error { return r.s.l.Sync() }
 
-// Rehearse tells what Sync would do, by one goroutine at a time, and does and writes nothing. It reads the feed, and goes
-// on from a copy of what the mirror remembers, in the folder for temporary files. Of the Result the counts of changes are
-// not set.
+// Rehearse tells what Sync would do, by one goroutine at a time, and does and writes nothing. It reads the feed, and what
+// the mirror remembers where that is; what it learns is kept in the folder for temporary files meanwhile. Of the Result the
+// counts of changes are not set.
 func (m *Mirror) Rehearse(ctx context.Context, step func(Step)) (_ Result, err error) {
 	r := &run{o: m.o, step: step, res: Result{Problems: []Problem{}}, progress: &progress{tell: m.o.Progress}}
 	tmp, err := os.MkdirTemp("", "duskfs-dry-run-")
@@ -254,12 +275,19 @@ func (m *Mirror) Rehearse(ctx context.Context, step func(Step)) (_ Result, err e
 		return r.res, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := cache.CopyLedger(r.o.State, tmp); err != nil {
-		return r.res, fmt.Errorf("the mirror's state: %w", err)
+	err = r.rehearse(ctx, tmp)
+	if errors.Is(err, cache.ErrNoSpace) {
+		err = fmt.Errorf("the disk of %s is full: free some space there, or let TMPDIR name another folder", os.TempDir())
 	}
-	if r.s, err = openState(tmp); err != nil {
-		return r.res, err
+	r.res.Partial = r.res.Partial || r.res.Failed > 0 || r.res.Held > 0
+	return r.res, err
+}
+
+func (r *run) rehearse(ctx context.Context, tmp string) (err error) {
+	if r.s, err = openState(func() (*cache.Ledger, error) { return cache.SketchLedger(r.o.State, tmp) }); err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, r.s.l.Close()) }()
 	r.d = &folder{host: r.o.Host, now: r.o.Now}
 	if root, err := os.OpenRoot(r.o.Folder); err == nil {
 		defer root.Close()
@@ -268,11 +296,10 @@ func (m *Mirror) Rehearse(ctx context.Context, step func(Step)) (_ Result, err e
 	r.moving = map[graph.ItemID]bool{}
 	for _, step := range []func(context.Context) error{r.receive, r.compare, r.look, r.clear, r.fetchAll, r.readPermissions} {
 		if err := step(ctx); err != nil {
-			return r.res, errors.Join(err, r.s.l.Close())
+			return err
 		}
 	}
-	r.res.Partial = r.res.Partial || r.res.Failed > 0 || r.res.Held > 0
-	return r.res, r.s.l.Close()
+	return nil
 }
 
 // would tells a step in a rehearsal. It reports whether this is one.
@@ -310,7 +337,7 @@ func (r *run) placer() *placer {
 // ends reports whether an error is one that all further files would meet as well.
 func ends(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, graph.SignIn) || errors.Is(err, graph.Offline) || errors.Is(err, graph.Throttled)
+		errors.Is(err, cache.ErrNoSpace) || errors.Is(err, graph.SignIn) || errors.Is(err, graph.Offline) || errors.Is(err, graph.Throttled)
 }
 
 // freeBytes says how much of the disk of a folder is free for this user.

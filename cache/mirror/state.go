@@ -277,11 +277,14 @@ func (s state) clear(prefix string) error {
 }
 
 // openState opens what a mirror remembers.
-func openState(dir string) (state, error) {
-	l, err := cache.OpenLedger(dir)
+func openState(open func() (*cache.Ledger, error)) (state, error) {
+	l, err := open()
 	var busy *cache.InUseError
 	if errors.As(err, &busy) {
 		return state{}, fmt.Errorf("this folder is being mirrored by process %d already", busy.PID)
+	}
+	if errors.Is(err, cache.ErrDamaged) {
+		return state{}, fmt.Errorf("the mirror's state cannot be read: %w; remove it and run again: every file is compared by its hash, and told of anew", err)
 	}
 	if err != nil {
 		return state{}, fmt.Errorf("the mirror's state: %w", err)

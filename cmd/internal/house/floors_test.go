@@ -66,6 +66,7 @@ var equals = map[[2]string]string{
 var rooms = map[string]string{
 	"github.com/hanwen/go-fuse":                                  "fs/fusemount",
 	"github.com/dgraph-io/badger":                                "cache",
+	"modernc.org/sqlite":                                         "cache",
 	"github.com/AzureAD/microsoft-authentication-library-for-go": "graph/auth",
 	"github.com/zalando/go-keyring":                              "graph/auth",
 	"software.sslmate.com/src/go-pkcs12":                         "graph/auth",
