@@ -133,9 +133,9 @@ func (l *Ledger) open(file, base string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	// One connection, alone with the file: so the index of the log lies in memory, and what is written is in the file
-	// or its log before Set returns. The log is synced when it goes into the file, and by Sync.
-	v := url.Values{"_pragma": {"locking_mode(exclusive)", "journal_mode(wal)", "synchronous(normal)", "cache_size(-8192)"}}
+	// One connection, alone with the file: so the index of the log lies in memory (unix-excl), and what is written is in
+	// the file or its log before Set returns. The log is synced when it goes into the file, and by Sync.
+	v := url.Values{"vfs": {"unix-excl"}, "_pragma": {"journal_mode(wal)", "synchronous(normal)", "cache_size(-8192)"}}
 	if l.db, err = sql.Open("sqlite", (&url.URL{Scheme: "file", OmitHost: true, Path: file, RawQuery: v.Encode()}).String()); err != nil {
 		return err
 	}

@@ -47,6 +47,8 @@ func (a *app) sayMirrored(c *copyOf, r mirror.Result, j *mirrorJob) {
 	switch {
 	case j.dryRun:
 		fmt.Fprintf(a.Out, "%s: nothing was done; the permissions of %s would be read\n", c.drive.Name, count(r.Read, "file"))
+	case r.Failed > 0 && r.Total == 0 && r.Report == "":
+		fmt.Fprintf(a.Out, "%s: not finished\n", c.drive.Name)
 	case r.Added+r.Modified+r.Deleted+r.PermissionsOnly+r.Restored == 0:
 		fmt.Fprintf(a.Out, "%s: nothing changed, %s\n", c.drive.Name, count(r.Total, "file"))
 	default:

@@ -443,11 +443,15 @@ func (w *world) disk(ts *testscript.TestScript, args []string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	for _, c := range [][]string{
+	commands := [][]string{
 		{"truncate", "-s", args[0] + "M", image},
 		{"mkfs.ext4", "-q", "-m", "0", image},
 		{"mount", "-o", "loop", image, dir},
-	} {
+	}
+	if len(args) > 2 { // one that is full to the last page
+		commands = [][]string{{"mount", "-t", args[2], "-o", "size=" + args[0] + "M", args[2], dir}}
+	}
+	for _, c := range commands {
 		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w: %s", c, err, out)
 		}
