@@ -155,8 +155,9 @@ func (d *Drive) Move(from, to string) (info Info, err error) {
 	return info, err
 }
 
-// Misname gives an item a name that the service lets nobody give: with a slash in it, or "..". The
-// item cannot be found by a path any more.
+// Misname gives an item a name that the service lets nobody give: with a slash in it, "..", an empty one, one with half
+// of a surrogate pair in it (as UTF-8 would write it, which is not valid), or one that another item there has in another
+// spelling. Most such items cannot be found by a path any more; of twins each is found by its own spelling.
 func (d *Drive) Misname(path, name string) (info Info, err error) {
 	err = d.act("misname", path, func(now time.Time) error {
 		it, err := d.at(path)

@@ -1,6 +1,8 @@
 package graphtest
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +28,31 @@ func fold(name string) string {
 
 // sameForm reports whether two names differ in nothing but their Unicode form.
 func sameForm(a, b string) bool { return norm.NFC.String(a) == norm.NFC.String(b) }
+
+// utf16Name is a name as JSON has it. The service's names are UTF-16, in which half of a pair may stand alone: as an
+// escape it goes into JSON all the same, which package json would not do.
+func utf16Name(name string) any {
+	if utf8.ValidString(name) {
+		return name
+	}
+	b := []byte{'"'}
+	for i := 0; i < len(name); {
+		r, n := utf8.DecodeRuneInString(name[i:])
+		half := name[i:]
+		switch {
+		case r != utf8.RuneError || n > 1:
+			part, _ := json.Marshal(name[i : i+n]) // a character always marshals
+			b = append(b, part[1:len(part)-1]...)
+		case len(half) >= 3 && half[0] == 0xed && half[1] >= 0xa0:
+			b = fmt.Appendf(b, `\u%04x`, 0xd000|int(half[1]&0x3f)<<6|int(half[2]&0x3f))
+			n = 3
+		default:
+			b = append(b, `\ufffd`...)
+		}
+		i += n
+	}
+	return json.RawMessage(append(b, '"'))
+}
 
 var (
 	reservedNames = map[string]bool{

@@ -144,8 +144,7 @@ func (d *Drive) loadItem(in savedItem, deleted bool, all map[string]*item) *item
 		it.children = make(map[string]*item, len(in.Kids))
 		for _, kid := range in.Kids {
 			k := d.loadItem(kid, deleted, all)
-			k.parent = it
-			it.children[fold(k.name)] = k
+			it.take(k)
 			it.size += k.size
 		}
 	}

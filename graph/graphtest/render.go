@@ -76,7 +76,7 @@ func (d *Drive) json(it *item, storage string) object { return d.build(it, stora
 
 func (d *Drive) build(it *item, storage string, feed bool) object {
 	o := object{
-		"id": it.id, "name": it.name, "size": it.size, "eTag": d.eTag(it), "webUrl": d.webURL(it),
+		"id": it.id, "name": utf16Name(it.name), "size": it.size, "eTag": d.eTag(it), "webUrl": d.webURL(it),
 		"createdDateTime": d.stamp(it.created), "lastModifiedDateTime": d.stamp(it.modified),
 		"createdBy": d.person(), "lastModifiedBy": d.person(),
 		"fileSystemInfo":  object{"createdDateTime": d.stamp(it.fsCreated), "lastModifiedDateTime": d.stamp(it.fsMod)},

@@ -70,7 +70,8 @@ type item struct {
 	pkg      bool
 	remote   *remote // of a shortcut
 	malware  bool
-	children map[string]*item // by folded name
+	children map[string]*item // by key
+	key      string           // in the folder; see attach
 	sorted   []string         // keys of children in order; nil if not known
 
 	body      *body
@@ -157,8 +158,16 @@ func (d *Drive) bump(it *item, content bool, now time.Time) {
 	d.touch(it, now)
 }
 
-// child returns the child of a folder by name, or nil.
-func (it *item) child(name string) *item { return it.children[fold(name)] }
+// child returns the child of a folder by name, or nil: of twins the one that is spelled so.
+func (it *item) child(name string) *item {
+	if kid := it.children[twinKey(name)]; kid != nil {
+		return kid
+	}
+	return it.children[fold(name)]
+}
+
+// twinKey is the key of a name that somebody has already in another spelling.
+func twinKey(name string) string { return fold(name) + "\x00" + name }
 
 // keys returns the keys of the children in order.
 func (it *item) keys() []string {
@@ -172,16 +181,22 @@ func (it *item) keys() []string {
 	return it.sorted
 }
 
-// attach puts an item under a folder; the name must be free.
+// attach puts an item under a folder. The name must be free, but for Misname, which makes a twin of it.
 func (d *Drive) attach(it, parent *item) {
-	it.parent = parent
-	parent.children[fold(it.name)] = it
+	parent.take(it)
 	parent.sorted = nil
 	grow(parent, it.size)
 }
 
+func (it *item) take(kid *item) {
+	if kid.parent, kid.key = it, fold(kid.name); it.children[kid.key] != nil {
+		kid.key = twinKey(kid.name)
+	}
+	it.children[kid.key] = kid
+}
+
 func (d *Drive) detach(it *item) {
-	delete(it.parent.children, fold(it.name))
+	delete(it.parent.children, it.key)
 	it.parent.sorted = nil
 	grow(it.parent, -it.size)
 }
