@@ -82,7 +82,7 @@ type spelling struct{ encoded, plain int }
 func (s *spelling) of(ctx context.Context, d *Drive, i graph.Item) (string, error) {
 	decoded, err := url.PathUnescape(name.Remote(i.Name))
 	decoded = name.Local(decoded)
-	if err != nil || decoded == i.Name || i.Deleted || i.Root {
+	if err != nil || decoded == i.Name || i.Name == "" || i.Deleted || i.Root {
 		return i.Name, nil
 	}
 	if s.encoded+s.plain >= maxProofs && (s.encoded == 0 || s.plain == 0) {
@@ -92,7 +92,7 @@ func (s *spelling) of(ctx context.Context, d *Drive, i graph.Item) (string, erro
 		return i.Name, nil
 	}
 	now, err := d.wireItem(ctx, "delta", i.ID)
-	shown := name.Local(now.Name)
+	shown := now.item().Name
 	switch {
 	case errors.Is(err, graph.NotExist): // what it is called makes no difference: it is gone
 		return i.Name, nil

@@ -83,7 +83,11 @@ func (d *Drive) child(ctx context.Context, parent graph.ItemID, child string, mi
 	if !addressable(child) {
 		return wireItem{}, &graph.Error{Op: "child", Item: child, Kind: graph.NotExist, Message: "no item can have this name"}
 	}
-	return d.getItem(ctx, call{op: "child", item: child, url: d.c.address(d.childPath(parent, child)), missing: missing})
+	w, err := d.getItem(ctx, call{op: "child", item: child, url: d.c.address(d.childPath(parent, child)), missing: missing})
+	if plain := name.Plain(child); err == nil && plain != child && w.item().Name != plain {
+		return wireItem{}, &graph.Error{Op: "child", Item: child, Kind: graph.NotExist, Message: "the folder has the twin of this name alone"}
+	}
+	return w, err
 }
 
 // addressable reports whether an address with the name in it means what it says. Names for which
@@ -155,8 +159,9 @@ func (r reply) elsewhere(from string) (string, bool) {
 // listed looks for a child of a folder by going through the folder. Reads by path do not know for minutes what has just
 // changed, listings do (Q6).
 func (d *Drive) listed(ctx context.Context, parent graph.ItemID, child string) (graph.Item, error) {
+	plain := name.Plain(child)
 	for i, err := range d.Children(ctx, parent) {
-		if err != nil || name.Same(i.Name, child) {
+		if err != nil || i.Name == plain || plain == child && name.Same(i.Name, child) {
 			return i, err
 		}
 	}

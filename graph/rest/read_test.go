@@ -59,7 +59,9 @@ func TestNamesInAddressesAreTakenAsTheyAre(t *testing.T) {
 func TestNamesThatCannotBeHereComeUnderOthersAndCanBeChanged(t *testing.T) {
 	simply(t, func(w *world) {
 		ids := map[string]graph.ItemID{}
-		for n, remote := range []string{"a/b", "..", ".", "../../x", "nul\x00l", "␛2F"} {
+		into, err := w.near.Mkdir(w.ctx(), w.root(), "into")
+		must(t, err)
+		for n, remote := range []string{"a/b", "..", ".", "../../x", "nul\x00l", "␛2F", "", "half \xed\xa0\x80", "half \xed\xa0\x81", "half \xed\xb0\x80🎉"} {
 			path := fmt.Sprintf("/f%d", n)
 			ids[name.Local(remote)] = w.put(path, []byte(remote)).ID
 			_, err := w.far.Misname(path, remote)
@@ -84,10 +86,41 @@ func TestNamesThatCannotBeHereComeUnderOthersAndCanBeChanged(t *testing.T) {
 				t.Errorf("%q is not in the feed", local)
 			}
 			// What keeps the name moves, and another one is taken.
+			_, err = w.near.Update(w.ctx(), id, graph.Change{Parent: into.ID}, "")
+			must(t, err)
+			if i, err = w.near.Item(w.ctx(), id); err != nil || i.Name != local || i.Parent != into.ID {
+				t.Errorf("%q is moved to %q in %s, %v", local, i.Name, i.Parent, err)
+			}
 			i, err = w.near.Update(w.ctx(), id, graph.Change{Name: "plain " + string(id)}, "")
 			if err != nil || i.Name != "plain "+string(id) {
 				t.Errorf("%q is renamed to %q, %v", local, i.Name, err)
 			}
+		}
+	})
+}
+
+// Of two names that the service tells apart each is found, sent and renamed by its own spelling.
+func TestTwinsAreToldApartByTheirSpelling(t *testing.T) {
+	simply(t, func(w *world) {
+		const nfc, nfd = "r\u00e9sum\u00e9.txt", "re\u0301sume\u0301.txt"
+		first, second := w.put("/"+nfc, []byte("1")), w.put("/x", []byte("2"))
+		if _, err := w.near.Child(w.ctx(), w.root(), name.Twin(nfd, 0)); graph.KindOf(err) != graph.NotExist {
+			t.Errorf("one that is not there: %v", err)
+		}
+		_, err := w.far.Misname("/x", nfd)
+		must(t, err)
+		for child, want := range map[string]graph.ItemID{nfc: first.ID, nfd: second.ID, name.Twin(nfd, 0): second.ID, name.Twin(nfc, 3): first.ID} {
+			i, err := w.near.Child(w.ctx(), w.root(), child)
+			if err != nil || i.ID != want {
+				t.Errorf("%q is item %s, want %s, %v", child, i.ID, want, err)
+			}
+		}
+		// What was shown as a twin is called so elsewhere.
+		dir, err := w.near.Mkdir(w.ctx(), w.root(), "dir")
+		must(t, err)
+		i, err := w.near.Update(w.ctx(), second.ID, graph.Change{Parent: dir.ID, Name: name.Twin(nfd, 0)}, "")
+		if err != nil || i.Name != nfd || i.Parent != dir.ID {
+			t.Errorf("moved to %q in %s, %v", i.Name, i.Parent, err)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 // are kept raw.
 type wireItem struct {
 	ID      string        `json:"id"`
-	Name    string        `json:"name"`
+	Name    wireName      `json:"name"`
 	Size    flexInt       `json:"size"`
 	ETag    string        `json:"eTag"`
 	CTag    string        `json:"cTag"`
@@ -102,7 +102,6 @@ func (w wireItem) item() graph.Item {
 	i := graph.Item{
 		ID:      graph.ItemID(w.ID),
 		Parent:  graph.ItemID(w.Parent.ID),
-		Name:    name.Local(w.Name),
 		Root:    w.Root.here(),
 		Size:    max(0, int64(w.Size)),
 		ETag:    w.ETag,
@@ -112,6 +111,9 @@ func (w wireItem) item() graph.Item {
 		WebURL:  w.WebURL,
 
 		SharingChanged: strings.EqualFold(strings.Trim(string(w.Shared), `"`), "true"),
+	}
+	if w.Name.here {
+		i.Name = name.Local(w.Name.text)
 	}
 	switch {
 	case i.Root:

@@ -147,6 +147,60 @@ func TestChallengeFindsTheClaims(t *testing.T) {
 	}
 }
 
+func TestNamesAreReadWhateverIsInThem(t *testing.T) {
+	for raw, want := range map[string]string{
+		`"plain"`:                          "plain",
+		`"quo\"te\\ud800 \u00e9\n"`:        "quo\"te\\ud800 \u00e9\n",
+		`"\ud83c\udf89"`:                   "🎉",
+		`"\uD83C\uDF89!"`:                  "🎉!",
+		`"\ud800"`:                         "\xed\xa0\x80",
+		`"a\udfffb"`:                       "a\xed\xbf\xbfb",
+		`"\ud800\ud800\udf89\udf89\u0041"`: "\xed\xa0\x80\U00010389\xed\xbe\x89A",
+		`"\ud800\\udc00"`:                  "\xed\xa0\x80\\udc00",
+		`""`:                               "",
+	} {
+		var w wireItem
+		if err := json.Unmarshal([]byte(`{"name":`+raw+`}`), &w); err != nil || w.Name.text != want || !w.Name.here {
+			t.Errorf("%s is read as %q, %v, want %q", raw, w.Name.text, err, want)
+		}
+	}
+	// A name of nothing is one, no name is none.
+	for raw, want := range map[string]string{`{"id":"1","name":""}`: "␛0", `{"id":"1"}`: "", `{"id":"1","name":null}`: "", `{"id":"1","name":"","deleted":{}}`: ""} {
+		var w wireItem
+		if err := json.Unmarshal([]byte(raw), &w); err != nil || w.item().Name != want {
+			t.Errorf("%s is called %q, %v, want %q", raw, w.item().Name, err, want)
+		}
+	}
+	var w wireItem
+	if err := json.Unmarshal([]byte(`{"name":7}`), &w); err == nil {
+		t.Error("a number is a name")
+	}
+}
+
+// What package json reads without loss is read as it does.
+func FuzzName(f *testing.F) {
+	for _, s := range []string{`"a"`, `"\ud800"`, `"\ud83c\udf89"`, `"\\ud800\udc00"`, `"\"\u0000"`, "\"\xff\"", `7`, `"\u12`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if !json.Valid(raw) || len(raw) == 0 || raw[0] != '"' {
+			return
+		}
+		got, err := decodeName(raw)
+		var want string
+		if json.Unmarshal(raw, &want) != nil || err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		if strings.ToValidUTF8(got, "\ufffd") != got {
+			if !strings.Contains(want, "\ufffd") {
+				t.Errorf("%s is read as %q, want %q", raw, got, want)
+			}
+		} else if got != want {
+			t.Errorf("%s is read as %q, want %q", raw, got, want)
+		}
+	})
+}
+
 func FuzzItem(f *testing.F) {
 	f.Add([]byte(`{"id":"1","size":"x","file":{"hashes":{"quickXorHash":"AAAA"}},"root":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
