@@ -165,6 +165,9 @@ func (d *Drive) Misname(path, name string) (info Info, err error) {
 			return err
 		}
 		parent := it.parent
+		if was := parent.child(name); was != nil && was != it && was.name == name {
+			return errExists()
+		}
 		d.detach(it)
 		it.name = name
 		d.attach(it, parent)

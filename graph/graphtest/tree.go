@@ -305,10 +305,12 @@ func (d *Drive) write(parent *item, name, behaviour string, b *body, t times, no
 	if !parent.folder {
 		return nil, false, errNotFound()
 	}
-	if err := d.checkPlace(parent, name, false); err != nil {
-		return nil, false, err
-	}
 	was := parent.child(name)
+	if was == nil || was.name != name { // which is given anew to nobody
+		if err := d.checkPlace(parent, name, false); err != nil {
+			return nil, false, err
+		}
+	}
 	switch {
 	case was != nil && behaviour == "rename":
 		name = freeName(parent, name, false)

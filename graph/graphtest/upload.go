@@ -1,7 +1,6 @@
 package graphtest
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -64,12 +63,17 @@ func (c *call) createSession(in object) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(d.checkPlace(parent, name, false), d.refuseWrites(parent)); err != nil {
+	was := parent.child(name)
+	if was == nil || was.name != name { // which is given anew to nobody
+		if err := d.checkPlace(parent, name, false); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.refuseWrites(parent); err != nil {
 		return nil, err
 	}
 	u := &session{id: random(8), d: d, parent: parent, name: name, behaviour: behaviour, times: t, begun: now, total: -1, actor: c.actor(), actorName: c.actorName()}
 	u.deferred, _ = in["deferCommit"].(bool)
-	was := parent.child(name)
 	switch {
 	case was == nil && c.r.Header.Get("If-Match") != "":
 		return nil, errPrecondition()
