@@ -231,11 +231,26 @@ func reportText(r Ruling, c Case) string {
 }
 
 // makeRoom frees the name that the incoming item claims, as ruled.
-func (a applier) makeRoom() error {
+// An item that is to be shown as a twin is called so from here on.
+func (a *applier) makeRoom() error {
 	h := a.c.Holder
 	switch {
 	case h == nil:
 		return nil
+	case a.r.Holder == Beside || a.r.Holder == Yield:
+		home, err := a.x.atItsName(h)
+		if err != nil {
+			return err
+		}
+		if !home {
+			return errRuling
+		}
+		if a.r.Holder == Yield {
+			_, err = a.x.twin(*h)
+			return err
+		}
+		a.c.Incoming.Name, err = a.x.twinName(a.c.Parent.Ino, name.Plain(a.c.Incoming.Name))
+		return err
 	case a.r.Holder == Park && owns(h) && h.Name == h.Base.Name && !a.c.HolderDiff.Place:
 		_, err := a.x.park(*h)
 		return err
@@ -296,6 +311,7 @@ func (x *tx) aside(n Node) (Node, error) {
 
 // conflictName returns the next free name for a conflict copy in a folder.
 func (x *tx) conflictName(folder Ino, of string) (string, error) {
+	of = name.Plain(of)
 	for n := 1; n < maxCopies; n++ {
 		c := name.Conflict(of, x.s.o.Host, x.s.o.Now(), n)
 		if taken, err := x.has(childKey(folder, name.Fold(c))); err != nil || !taken {
@@ -327,7 +343,7 @@ func (a applier) add() error {
 			return err
 		}
 	}
-	n, err := a.x.addRemote(a.d, p.Ino, newBase(nil, in, a.x.now))
+	n, err := a.x.addRemote(a.d, p.Ino, newBase(nil, a.c.Incoming, a.x.now))
 	if err != nil {
 		return err
 	}
@@ -539,7 +555,7 @@ func (a applier) restore() error {
 	} else if err := a.makeRoom(); err != nil {
 		return err
 	}
-	n, err := x.addRemote(a.d, parent.Ino, newBase(nil, in, x.now))
+	n, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, x.now))
 	if err != nil {
 		return err
 	}

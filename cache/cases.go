@@ -271,11 +271,17 @@ func (b builder) node() (err error) {
 		if c.Sending, err = x.has(stepKey(b.d, 0, c.Incoming.ID)); err != nil {
 			return err
 		}
+		if c.Incoming, err = x.spelledGone(b.d, c.Gone, c.Incoming); err != nil {
+			return err
+		}
 	}
 	if c.Node == nil {
 		return nil
 	}
 	if c.NodeDiff, err = x.diff(c.Node); err != nil {
+		return err
+	}
+	if c.Incoming, err = x.spelled(c.Node, c.Incoming); err != nil {
 		return err
 	}
 	c.Open = x.isHeld(c.Node.Ino)

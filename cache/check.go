@@ -166,6 +166,9 @@ func (c *checker) node(ino Ino, n *Node) error {
 		c.atPlace(n.Drive, n.Base)
 		c.count(n.Drive, 1, 0)
 	}
+	if isTwin(n) {
+		c.expect(itemKey(rowTwin, n.Drive, n.Base.Item), nil)
+	}
 	return nil
 }
 
@@ -213,7 +216,7 @@ func (c *checker) placedNode(ino Ino, n *Node, be func(bool, string)) error {
 
 // compare compares what was derived with what is there.
 func (c *checker) compare() error {
-	for _, kind := range []byte{rowChild, rowOrder, rowItem, rowPlace, rowDirty} {
+	for _, kind := range []byte{rowChild, rowOrder, rowItem, rowPlace, rowTwin, rowDirty} {
 		err := c.x.each([]byte{kind}, nil, func(k, v []byte) (bool, error) {
 			want, ok := c.rows[string(k)]
 			if kind == rowPlace {

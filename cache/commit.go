@@ -120,6 +120,9 @@ func (x *tx) sentBase(old *Base, a Attempt, item graph.Item) *Base {
 	if a.sentBytes() && item.Hash == "" && item.Size == a.Size {
 		item.Hash = a.Hash
 	}
+	if name.Plain(a.Name) == item.Name {
+		item.Name = a.Name // it was sent as a twin, and is called so until it is alone
+	}
 	b := newBase(old, item, x.now)
 	if b.ModTime.IsZero() {
 		b.ModTime = plain(a.ModTime)

@@ -3,7 +3,7 @@ package cache
 import "github.com/duskfs/duskfs/graph/name"
 
 // Disguised lists the paths of what is shown under another name than the service has for it, since no
-// file here can have that: see name.Local.
+// file here can have that, or another file has: see name.Local and name.Twin.
 func (s *Store) Disguised(drive DriveNum) (paths []string, err error) {
 	err = s.view(func(x *tx) error {
 		var found []Ino

@@ -165,6 +165,9 @@ func (x *tx) disown(n Node) (Node, error) {
 			return n, err
 		}
 	}
+	if n, err = x.apart(n); err != nil {
+		return n, err
+	}
 	base := n.Base
 	n.Base, n.Seq, n.left = nil, seq, time.Time{}
 	if !n.Dir && !n.Written {

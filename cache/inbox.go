@@ -136,8 +136,9 @@ type receiver struct {
 	drive DriveNum
 	full  bool
 	began time.Time
-	// listing: the items are the children of a folder, read just now.
-	listing bool
+	// listing: the items are the children of a folder, read just now. All of them are in children.
+	listing  bool
+	children []graph.Item
 }
 
 // goodID reports whether an id may be used in keys. It came from the remote.
@@ -147,6 +148,16 @@ func goodID(id graph.ItemID) bool {
 
 // maxID bounds ids far above what the service gives; badger's keys end at 64 KiB.
 const maxID = 4096
+
+// listed returns an item of the listing, nil if it is not in it.
+func (r receiver) listed(id graph.ItemID) *graph.Item {
+	for n := range r.children {
+		if r.children[n].ID == id {
+			return &r.children[n]
+		}
+	}
+	return nil
+}
 
 func (r receiver) item(i graph.Item) error {
 	if !goodID(i.ID) || i.Parent != "" && !goodID(i.Parent) {
@@ -183,7 +194,11 @@ func (r receiver) known(n *Node, i graph.Item) error {
 			return err
 		}
 	}
-	b := n.Base
+	b, came := n.Base, i
+	i, err := r.x.spelled(n, i)
+	if err != nil {
+		return err
+	}
 	repeats := !i.Deleted && i.ETag != "" && i.ETag == b.ETag &&
 		(i.Root || i.Parent == b.Parent && i.Name == b.Name)
 	if repeats {
@@ -194,7 +209,7 @@ func (r receiver) known(n *Node, i graph.Item) error {
 			return nil
 		}
 		n.Base = newBase(b, i, b.At) // the feed may know the hash that an answer left out
-		_, err := r.x.setNode(*n)
+		_, err = r.x.setNode(*n)
 		return err
 	}
 	if r.listing && !i.Deleted {
@@ -202,7 +217,7 @@ func (r receiver) known(n *Node, i graph.Item) error {
 			return err
 		}
 	}
-	return r.wait(i)
+	return r.wait(came)
 }
 
 // refresh brings a clean node up to date with what a listing says of it, if nothing is in the way.
@@ -264,8 +279,10 @@ func (r receiver) add(i graph.Item) (bool, error) {
 	if err != nil || p == nil || !p.Dir {
 		return false, err
 	}
-	if taken, err := x.has(childKey(p.Ino, name.Fold(i.Name))); err != nil || taken {
+	if holder, err := x.childByKey(p.Ino, name.Fold(i.Name)); err != nil {
 		return false, err
+	} else if holder != nil {
+		return r.beside(i, p, holder)
 	}
 	if gone, err := x.has(itemKey(rowGone, r.drive, i.ID)); err != nil || gone {
 		return false, err
@@ -399,7 +416,7 @@ func (i *Inbox) List(folder Ino, items []graph.Item) error {
 	}
 	for part := range slices.Chunk(items, partRows) {
 		if err := i.s.update(grows, func(x *tx) error {
-			r := receiver{x: x, drive: i.drive, listing: true}
+			r := receiver{x: x, drive: i.drive, listing: true, children: items}
 			for _, it := range part {
 				if it.Parent == "" {
 					it.Parent = item

@@ -14,6 +14,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 func openTest(t *testing.T, dir string) *Store {
@@ -206,6 +207,15 @@ func TestRefold(t *testing.T) {
 		if _, err := x.addNode(twin); err != nil {
 			return err
 		}
+		there, base := n, *n.Base
+		base.Item, base.Name = "f2", "F"
+		if there.Ino, err = x.newIno(); err != nil {
+			return err
+		}
+		there.Base, there.Name = &base, "F"
+		if _, err := x.addNode(there); err != nil {
+			return err
+		}
 		if err := x.set(childKey(d.Root, "old rule"), be64(nil, uint64(ino))); err != nil {
 			return err
 		}
@@ -218,7 +228,7 @@ func TestRefold(t *testing.T) {
 	if n, err := s.Tree().Lookup(d.Root, "f"); err != nil || n.Ino != f.Ino {
 		t.Errorf("%+v %v", n, err)
 	}
-	if list, err := s.Tree().List(d.Root, 0, 10); err != nil || len(list) != 2 || list[1].Name == "F" {
+	if list, err := s.Tree().List(d.Root, 0, 10); err != nil || len(list) != 3 || name.Plain(list[1].Name) == "F" || list[1].Name == "F" || list[2].Name != name.Twin("F", 0) || !list[2].Since.IsZero() {
 		t.Errorf("%+v %v", list, err)
 	}
 	if list, err := s.Tree().List(f.Ino, 0, 1000); err != nil || len(list) != 599 {

@@ -405,6 +405,9 @@ func (x *tx) indexBase(old, n *Node) error {
 		}
 		x.count(n.Drive, 1, 0)
 	}
+	if err := x.indexTwin(old, n); err != nil {
+		return err
+	}
 	same := had && has && old.Base.Item == n.Base.Item && old.Base.Parent == n.Base.Parent &&
 		old.Base.Name == n.Base.Name
 	if same {
@@ -417,6 +420,19 @@ func (x *tx) indexBase(old, n *Node) error {
 	}
 	if has && n.Base.Parent != "" {
 		return x.place(n.Drive, basePlace(n.Base), n.Base.Item)
+	}
+	return nil
+}
+
+func (x *tx) indexTwin(old, n *Node) error {
+	was, is := isTwin(old), isTwin(n)
+	if was && (!is || old.Base.Item != n.Base.Item) {
+		if err := x.del(itemKey(rowTwin, old.Drive, old.Base.Item)); err != nil {
+			return err
+		}
+	}
+	if is && (!was || old.Base.Item != n.Base.Item) {
+		return x.set(itemKey(rowTwin, n.Drive, n.Base.Item), nil)
 	}
 	return nil
 }

@@ -8,7 +8,8 @@ import (
 
 // refold makes every key of a name anew, after a change of the rule by which they are made. It works in
 // parts; the rule's number is stored last, so that a crash makes the next start begin again. Nodes of
-// one folder that are the same by the new rule: the later one steps aside.
+// one folder that are the same by the new rule: the later one is shown as a twin, or steps aside if it is not
+// called so there.
 func (s *Store) refold() error {
 	s.log.Info("the keys of all names are made anew", "rule", name.FoldVersion)
 	for _, kind := range []byte{rowChild, rowPlace} {
@@ -59,7 +60,16 @@ func (x *tx) refoldNode(n Node) error {
 	if holder == nil || holder.Ino == n.Ino {
 		return x.claim(&n)
 	}
-	if _, err := x.aside(n); err != nil {
+	home, err := x.atItsName(&n)
+	if err != nil {
+		return err
+	}
+	if home {
+		_, err = x.twin(n)
+	} else {
+		_, err = x.aside(n)
+	}
+	if err != nil {
 		return err
 	}
 	return x.claim(holder) // whose row the other's leaving has taken

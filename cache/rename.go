@@ -57,6 +57,14 @@ func (r rename) do(oldParent Ino, oldName string, newParent Ino) (Renamed, error
 	if err != nil {
 		return Renamed{}, err
 	}
+	if err := x.mayBeCalled(&out.Moved); err != nil {
+		return Renamed{}, err
+	}
+	if r.flags&Exchange != 0 {
+		if err := x.mayBeCalled(out.Replaced); err != nil {
+			return Renamed{}, err
+		}
+	}
 	if err := x.touch(oldParent); err != nil {
 		return Renamed{}, err
 	}

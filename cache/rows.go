@@ -15,6 +15,7 @@ const (
 	rowItem     = 'i' // i drive item -> ino of the living node that has the item
 	rowPlace    = 'b' // b drive folder 0 folded-name -> items whose base place that is
 	rowDirty    = 'd' // d drive ino -> what Pending wants to know of a dirty node
+	rowTwin     = 'z' // z drive item: shown as a twin, as another item has its name here
 	rowGone     = 'g' // g drive item -> Gone
 	rowStep     = 's' // s drive ino item -> Attempt under way
 	rowInbox    = 'q' // q drive item -> incoming item, last state wins

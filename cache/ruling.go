@@ -46,6 +46,8 @@ type Case struct {
 	HolderOpen bool
 	// HolderLeaves: the inbox holds an item that moves the holder away or deletes it.
 	HolderLeaves bool
+	// HolderThere is the holder's item as it was read by its id just now, nil if it was not.
+	HolderThere *graph.Item
 
 	// DirtyBelow counts nodes with unsent work below Node, OpenBelow those held open.
 	DirtyBelow, OpenBelow int
@@ -116,6 +118,10 @@ const (
 	Aside
 	// Park: the holder gets a temporary name; its own item in the inbox moves or deletes it next.
 	Park
+	// Beside: the holder keeps its name, and the incoming item is shown as its twin.
+	Beside
+	// Yield: the holder is shown as the twin of the incoming item.
+	Yield
 )
 
 // Ruling is the answer to a Case.

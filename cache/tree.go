@@ -164,6 +164,9 @@ func (t *Tree) Create(parent Ino, child string, n New) (made Node, err error) {
 		if made, err = x.inherit(made); err != nil {
 			return err
 		}
+		if err := x.mayBeCalled(&made); err != nil {
+			return err
+		}
 		return x.touch(parent)
 	})
 	return made, err

@@ -1,6 +1,9 @@
 package merge
 
-import "github.com/duskfs/duskfs/cache"
+import (
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph/name"
+)
 
 // arrive completes a ruling by which the incoming item gets its place, with what becomes of whoever
 // has that place, and waits where the place is not there yet.
@@ -49,8 +52,7 @@ func holder(c cache.Case) (cache.Side, bool) {
 	case movedHere:
 		return cache.Aside, true
 	case !c.HolderLeaves:
-		// There cannot be two of one name there: news of the holder must be under way.
-		return cache.Stay, false
+		return twins(c)
 	case c.Node == nil && (written(h) || c.HolderOpen):
 		return cache.Stay, false // its own item goes first
 	case written(h):
@@ -61,13 +63,29 @@ func holder(c cache.Case) (cache.Side, bool) {
 	return cache.Park, true
 }
 
-// costly tells rulings by which local work loses its base, its name or its place.
+// twins rules on an item that claims the name of a holder of which no leaving is known. News of that are under
+// way, most often: so the holder is asked for (see Probe), and only if it is there, beside the incoming item, the
+// service tells their names apart, and both are shown.
+func twins(c cache.Case) (cache.Side, bool) {
+	in, there := c.Incoming, c.HolderThere
+	switch {
+	case there == nil || there.Deleted || there.Parent != in.Parent || !name.Same(there.Name, in.Name):
+		return cache.Stay, false
+	case there.ID != c.Holder.Base.Item || there.ID == in.ID:
+		return cache.Stay, false
+	case cache.Elder(in, *there):
+		return cache.Yield, true
+	}
+	return cache.Beside, true
+}
+
+// costly tells rulings by which local work loses its base, its name or its place, and those that show twins.
 func costly(r cache.Ruling) bool {
 	switch r.Verb {
 	case cache.Split, cache.Revive, cache.Restore:
 		return true
 	}
-	return r.Holder == cache.Aside
+	return r.Holder == cache.Aside || r.Holder == cache.Beside || r.Holder == cache.Yield
 }
 
 // Probe returns the node whose item should be asked for by its id, since it stands where the

@@ -156,6 +156,14 @@ func holderMoved(c *cache.Case)     { c.HolderDiff.Name = true }
 func holderOpen(c *cache.Case)      { c.HolderOpen = true }
 func holderLeaves(c *cache.Case)    { c.HolderLeaves = true }
 func holderLocalOnly(c *cache.Case) { holderNew(c); c.Holder.LocalOnly = true }
+
+// holderThere: the holder was read by its id just now, and made before the incoming item or after it.
+func holderThere(parent graph.ItemID, name string, made time.Time) func(*cache.Case) {
+	return func(c *cache.Case) {
+		c.Incoming.Created = noon
+		c.HolderThere = &graph.Item{ID: "HOLDER", Parent: parent, Name: name, Type: c.Incoming.Type, Created: made}
+	}
+}
 func holderSize(n int64) func(*cache.Case) {
 	return func(c *cache.Case) { c.Holder.Size = n }
 }
@@ -404,6 +412,30 @@ func TestNewThereUnderANameThatIsTakenHere(t *testing.T) {
 		{"made anew there, nothing heard of the old one: wait for news", unknown(heldBy(), confirmed), waits},
 		{"the same with unsent work: wait for news", unknown(heldBy(holderWritten), confirmed), waits},
 		{"its folder was removed here: the holder does not matter", unknown(above, heldBy(), confirmed), restore},
+	})
+}
+
+func TestTwinsOfTheService(t *testing.T) {
+	before, after := noon.Add(-time.Hour), noon.Add(time.Hour)
+	beside := cache.Ruling{Verb: cache.Add, Holder: cache.Beside}
+	yield := cache.Ruling{Verb: cache.Add, Holder: cache.Yield}
+	b := theirName("b.txt")
+	check(t, []row{
+		{"the holder is there, the item on the word of the feed: ask", unknown(heldBy(holderThere(folderItem, "A.TXT", before))), needItem},
+		{"the holder is there and the elder: shown beside it", unknown(heldBy(holderThere(folderItem, "A.TXT", before)), confirmed), beside},
+		{"the holder is there and the younger: it yields the name", unknown(heldBy(holderThere(folderItem, "A.TXT", after)), confirmed), yield},
+		{"made at once: the lesser id has the name", unknown(heldBy(holderThere(folderItem, "A.TXT", noon)), confirmed, func(c *cache.Case) { c.Incoming.ID = "A" }), yield},
+		{"made at once: the greater id has not", unknown(heldBy(holderThere(folderItem, "A.TXT", noon)), confirmed, func(c *cache.Case) { c.Incoming.ID = "Z" }), beside},
+		{"made when nobody knows: as made at once", unknown(heldBy(holderThere(folderItem, "A.TXT", time.Time{})), confirmed, func(c *cache.Case) { c.Incoming.ID = "Z" }), beside},
+		{"folders too", unknown(folder, heldBy(holderDir, holderThere(folderItem, "A.TXT", before)), confirmed), beside},
+		{"moved there to be a twin", known(b, heldBy(holderThere(folderItem, "B.txt", before)), confirmed),
+			cache.Ruling{Verb: cache.Agree, Place: true, ModTime: true, Holder: cache.Beside}},
+		{"unsent work in the holder: its name may change even so", unknown(heldBy(holderWritten, holderThere(folderItem, "A.TXT", after)), confirmed), yield},
+		{"the holder is elsewhere by now: wait for its news to be ruled on", unknown(heldBy(holderThere("elsewhere", "a.txt", before)), confirmed), waits},
+		{"the holder has another name by now", unknown(heldBy(holderThere(folderItem, "c.txt", before)), confirmed), waits},
+		{"the holder leaves", unknown(heldBy(holderLeaves, holderThere(folderItem, "a.txt", before)), confirmed), addPark},
+		{"the holder was made here", unknown(heldBy(holderThere(folderItem, "a.txt", before), holderNew, holderSize(5)), confirmed), addAside},
+		{"a step is under way", unknown(heldBy(holderThere(folderItem, "a.txt", before)), sending, confirmed), waits},
 	})
 }
 

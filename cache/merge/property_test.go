@@ -42,6 +42,8 @@ func anyCase(t *rapid.T) cache.Case {
 		heldBy(holderLeaves), heldBy(holderLeaves, holderWritten), heldBy(holderDir), heldBy(holderLocalOnly))
 	if c.Holder != nil {
 		maybe("holder open", holderOpen)
+		maybe("holder there", holderThere(folderItem, c.Incoming.Name, noon.Add(-1)), holderThere(folderItem, c.Incoming.Name, noon.Add(1)),
+			holderThere("elsewhere", c.Incoming.Name, noon))
 	}
 	maybe("hash", localHash("H1", 100), localHash("H2", 222), localHash("H3", 100))
 	maybe("deleted", tombstone)
@@ -72,6 +74,9 @@ func TestEveryRulingKeepsWhatExistsOnlyHere(t *testing.T) {
 		}
 		if r.Holder == cache.Park && (held || !c.HolderLeaves || c.HolderOpen) {
 			t.Fatalf("the holder is parked for good: %+v", r)
+		}
+		if (r.Holder == cache.Beside || r.Holder == cache.Yield) && (c.HolderThere == nil || c.HolderThere.Parent != c.Incoming.Parent || c.HolderLeaves || !c.Confirmed) {
+			t.Fatalf("taken for twins without a word of it: %+v", r)
 		}
 		if places(r) && c.Holder != nil && c.Parent != nil && r.Holder == cache.Stay {
 			t.Fatalf("two of one name after %+v", r)

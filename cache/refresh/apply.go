@@ -39,6 +39,7 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 		if failure = ctx.Err(); failure != nil {
 			return false
 		}
+		c.witness(&k)
 		r := merge.Decide(k)
 		if r.Verb == cache.NeedItem || r.Verb == cache.NeedHash {
 			asked = append(asked, k)
@@ -69,11 +70,25 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 	return done, nil
 }
 
-// probe asks for the items that stand where others belong, each once in a Run. It reports whether
-// the service said anything of them.
+// witness adds to a case what the service said of the holder in this Run.
+func (c *cycle) witness(k *cache.Case) {
+	if k.Holder == nil || k.Holder.Base == nil {
+		return
+	}
+	if there, ok := c.there[k.Holder.Base.Item]; ok {
+		k.HolderThere = &there
+	}
+}
+
+// probe asks for the items that stand where others belong, and for those that are shown as twins and are none
+// any more, each once in a Run. It reports whether the service said anything of them.
 func (c *cycle) probe(ctx context.Context) (bool, error) {
+	alone, err := c.inbox.Alone()
+	if err != nil {
+		return false, err
+	}
 	var ids []graph.ItemID
-	for _, id := range c.holders {
+	for _, id := range append(c.holders, alone...) {
 		if !c.probed[id] {
 			c.probed[id] = true
 			ids = append(ids, id)
@@ -85,6 +100,11 @@ func (c *cycle) probe(ctx context.Context) (bool, error) {
 	items, err := c.ask(ctx, ids)
 	if err != nil {
 		return false, err
+	}
+	for _, i := range items {
+		if !i.Deleted {
+			c.there[i.ID] = i
+		}
 	}
 	return true, c.put(items)
 }
@@ -134,6 +154,7 @@ func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 	// A case asks for the item once and for the hash once; beyond that the world moves under it,
 	// and it waits for the next cycle.
 	for range 4 {
+		c.witness(&k)
 		r := merge.Decide(k)
 		var err error
 		switch r.Verb {

@@ -94,7 +94,7 @@ func (r *Refresher) Run(ctx context.Context) (Result, error) {
 	case <-ctx.Done():
 		return Result{}, ctx.Err()
 	}
-	c := cycle{Refresher: r, probed: map[graph.ItemID]bool{}}
+	c := cycle{Refresher: r, probed: map[graph.ItemID]bool{}, there: map[graph.ItemID]graph.Item{}}
 	err := c.receive(ctx)
 	if err == nil {
 		err = c.apply(ctx)
@@ -116,6 +116,8 @@ type cycle struct {
 	// those that were asked for already.
 	holders []graph.ItemID
 	probed  map[graph.ItemID]bool
+	// there is what the service said of holders that it has.
+	there map[graph.ItemID]graph.Item
 	// quiet: the feed in the store is complete, and nothing has come since.
 	quiet bool
 }
