@@ -184,7 +184,7 @@ func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error 
 	case k.Parent == nil && len(k.Above) == 0:
 		r.Place = false // it is where nothing is known here; the next refresh tells
 	case k.Holder != nil:
-		r.Holder = cache.Aside
+		r.Holder = besideOrAside(k)
 	}
 	if err := d.inbox.Apply(k, r); errors.Is(err, cache.ErrStale) {
 		out.Refused = justChanged
@@ -193,6 +193,15 @@ func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error 
 		return err
 	}
 	return nil
+}
+
+// besideOrAside says what becomes of the node that has the name of what comes back: what the service has by
+// that name too keeps it, what was made or renamed here steps aside.
+func besideOrAside(k cache.Case) cache.Side {
+	if k.Holder.Base != nil && !k.HolderDiff.Name && !k.HolderDiff.Place && !k.Holder.LocalOnly {
+		return cache.Beside
+	}
+	return cache.Aside
 }
 
 // restore brings a deleted item back, and all below it.
@@ -216,7 +225,7 @@ func (d *discarder) restore(ctx context.Context, id graph.ItemID, seen map[graph
 		}
 		if k.Gone != nil && (r.Verb == cache.Forget || k.Parent != nil || len(k.Above) > 0 && !k.Orphan) {
 			if k.Holder != nil {
-				r.Holder = cache.Aside
+				r.Holder = besideOrAside(k)
 			}
 			if err := d.inbox.Apply(k, r); err != nil && !errors.Is(err, cache.ErrStale) {
 				return err

@@ -7,6 +7,7 @@ import (
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Recover settles the steps that were under way when the last process, or the last run, ended: it
@@ -100,7 +101,7 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 	case plan.Mkdir:
 		return now.Type == graph.Folder
 	case plan.Move, plan.Park:
-		return now.Parent == a.Parent && now.Name == a.Name
+		return now.Parent == a.Parent && now.Name == name.Plain(a.Name)
 	case plan.Touch:
 		return sameSecond(now.ModTime, a.ModTime)
 	case plan.Create, plan.Replace:

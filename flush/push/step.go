@@ -151,6 +151,9 @@ func (t *task) update(ctx context.Context) verdict {
 	if t.s.Op != plan.Touch {
 		if c.Name = t.a.Name; t.a.Parent != base.Parent {
 			c.Parent = t.a.Parent
+			if c.Name == base.Name && name.Check(name.Remote(c.Name)) != nil {
+				c.Name = "" // which the service would give nothing any more
+			}
 		}
 	}
 	if v, ok := t.begin(); !ok {
@@ -191,9 +194,9 @@ func (t *task) update(ctx context.Context) verdict {
 // has reports whether an item is what a change asked for.
 func has(now graph.Item, c graph.Change) bool {
 	switch {
-	case c.Parent != "" && now.Parent != c.Parent, c.Name != "" && now.Name != c.Name:
+	case c.Parent != "" && now.Parent != c.Parent, c.Name != "" && now.Name != name.Plain(c.Name):
 		return false
-	case c.Name != "":
+	case c.Name != "" || c.Parent != "":
 		return true
 	}
 	return sameSecond(now.ModTime, c.ModTime)
@@ -201,7 +204,7 @@ func has(now graph.Item, c graph.Change) bool {
 
 // unchanged reports whether an item is where the base has it, and has its bytes.
 func unchanged(now graph.Item, base *cache.Base) bool {
-	return now.Parent == base.Parent && now.Name == base.Name && sameBytes(now, base)
+	return now.Parent == base.Parent && now.Name == name.Plain(base.Name) && sameBytes(now, base)
 }
 
 func sameBytes(now graph.Item, base *cache.Base) bool {
@@ -227,7 +230,7 @@ func (t *task) commit(item graph.Item, o Outcome) verdict {
 		// If somebody moved it meanwhile that is their change, and the refresh brings it in: taken
 		// into the base here it would look like a move of ours.
 		if b := t.n.Base; b != nil {
-			again = item.Name != b.Name || item.Parent != b.Parent && item.Parent != ""
+			again = item.Name != name.Plain(b.Name) || item.Parent != b.Parent && item.Parent != ""
 			item.Parent, item.Name = b.Parent, b.Name
 		}
 	default:

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -84,6 +85,7 @@ type kind struct {
 	locks  bool // somebody opens files in Office now and then: writes of them are refused
 	give   bool // changes are given up
 	large  bool // some files are sent in several fragments
+	twins  bool // the service has names that are one here
 	after  bool // people also work between an answer of the service and what is recorded of it
 	lose   bool // writes or their answers are lost, and the colleague writes over what they were about before anybody looks
 	policy cache.Policy
@@ -109,6 +111,8 @@ var kinds = []kind{
 var more = []kind{
 	{name: "refused and given up", locks: true, give: true, open: true},
 	{name: "large files", large: true, midst: true, faults: true, kills: true},
+	{name: "twins", twins: true, midst: true, open: true},
+	{name: "twins and deaths", twins: true, faults: true, kills: true, evict: true},
 	{name: "ours count", policy: cache.Mine, midst: true, open: true},
 	{name: "theirs count", policy: cache.Theirs, midst: true, open: true},
 	{name: "all that and everything", locks: true, give: true, large: true, faults: true, midst: true, kills: true, clock: true, full: true, open: true, evict: true},
@@ -263,6 +267,11 @@ func (l *life) path() string {
 	if n := len(l.recent); n > 0 && l.rnd.IntN(3) == 0 {
 		return l.recent[l.rnd.IntN(n)]
 	}
+	if l.kind.twins && l.World != nil && l.Store != nil && l.rnd.IntN(2) == 0 {
+		if all := slices.Sorted(maps.Keys(l.Shown())); len(all) > 0 { // what is shown as a twin is touched too
+			return all[l.rnd.IntN(len(all))]
+		}
+	}
 	p := ""
 	for range 1 + l.rnd.IntN(3) {
 		p += "/" + l.names[l.rnd.IntN(len(l.names))]
@@ -377,7 +386,7 @@ func (l *life) judge() {
 		if !strings.HasSuffix(p, "/") {
 			count[data]++
 		}
-		if q, twice := same[key(strings.TrimSuffix(p, "/"))]; twice {
+		if q, twice := same[key(strings.TrimSuffix(p, "/"))]; twice && !l.kind.twins {
 			l.t.Errorf("two of one name: %s and %s", p, q)
 		}
 		same[key(strings.TrimSuffix(p, "/"))] = p

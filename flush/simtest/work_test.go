@@ -2,6 +2,7 @@ package simtest_test
 
 import (
 	"errors"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -268,13 +269,16 @@ func (l *life) closeAll() {
 // farSeen returns the tokens that a colleague sees below a path.
 func (l *life) farSeen(p string) []string {
 	var all []string
-	p = key(p)
+	it, err := l.Far.Stat(p)
+	if err != nil {
+		return nil
+	}
 	infos, err := l.Far.Walk()
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	for _, i := range infos {
-		if k := key(i.Path); i.Folder || k != p && !strings.HasPrefix(k, p+"/") {
+		if i.Folder || i.Path != it.Path && !strings.HasPrefix(i.Path, it.Path+"/") {
 			continue
 		}
 		data, err := l.Far.Read(i.Path)
@@ -286,12 +290,74 @@ func (l *life) farSeen(p string) []string {
 	return all
 }
 
+// otherwise spells a name in another way.
+func otherwise(s string) string {
+	if strings.Contains(s, "\u00e9") {
+		return strings.ReplaceAll(s, "\u00e9", "e\u0301")
+	}
+	if strings.Contains(s, "e\u0301") {
+		return strings.ReplaceAll(s, "e\u0301", "\u00e9")
+	}
+	if up := strings.ToUpper(s); up != s {
+		return up
+	}
+	return strings.ToLower(s)
+}
+
+// farPath is path for the colleague, to whom twins are what they are.
+func (l *life) farPath() string {
+	if !l.kind.twins {
+		return l.path()
+	}
+	all := slices.Sorted(maps.Keys(l.There()))
+	p := "/new/" + l.names[l.rnd.IntN(len(l.names))]
+	if len(all) > 0 {
+		p = strings.TrimSuffix(all[l.rnd.IntN(len(all))], "/")
+	}
+	if l.rnd.IntN(3) == 0 {
+		p = path.Join(path.Dir(p), l.names[l.rnd.IntN(len(l.names))])
+	}
+	return p
+}
+
+// makeTwin makes a file or a folder there whose name something has in another spelling.
+func (l *life) makeTwin() {
+	infos, err := l.Far.Walk()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	i := infos[l.rnd.IntN(len(infos))]
+	if i.Path == "/" || otherwise(i.Name) == i.Name {
+		return
+	}
+	s, made := l.token("there"), path.Join(path.Dir(i.Path), "in the making")
+	put := made
+	if l.rnd.IntN(2) == 0 {
+		put += "/in"
+	}
+	if _, err = l.Far.Put(put, []byte(s)); err != nil {
+		l.doomed[s] = true
+	} else if _, err = l.Far.Misname(made, otherwise(i.Name)); err != nil {
+		if err := l.Far.Delete(made); err != nil {
+			l.t.Fatal(err)
+		}
+		l.doomed[s] = true
+	} else if l.listing {
+		l.race(s, i.Path)
+	}
+	l.note("there: the twin %s of %s, %s %.9s: %v", otherwise(i.Name), i.Path, put, s, err)
+}
+
 // there does one thing as the colleague.
 func (l *life) there() {
 	if l.kind.lonely {
 		return
 	}
-	p, q := l.path(), l.path()
+	if l.kind.twins && l.rnd.IntN(3) == 0 {
+		l.makeTwin()
+		return
+	}
+	p, q := l.farPath(), l.farPath()
 	var err error
 	n := l.rnd.IntN(8)
 	if l.kind.folder && n < 4 && l.rnd.IntN(5) > 0 {

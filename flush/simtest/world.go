@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -454,26 +455,43 @@ func (w *World) list(dir cache.Ino) []cache.Node {
 	}
 }
 
-// Here returns what is here: bytes by path, folders with a slash at the end. What is local-only is
-// left out.
+// twin is how the product tells twins apart: what the service calls otherwise.
+var twin = regexp.MustCompile(`␛~[0-9A-F]{4,}`)
+
+// Here returns what is here: bytes by path as the service calls it, folders with a slash at the end. What is
+// local-only is left out.
 func (w *World) Here() map[string]string {
 	w.T.Helper()
 	all := map[string]string{}
+	for p, n := range w.Shown() {
+		called := twin.ReplaceAllString(p, "")
+		if n.Dir {
+			all[called+"/"] = ""
+			continue
+		}
+		data, err := w.Read(p)
+		if err != nil {
+			w.T.Fatalf("read %s: %v", p, err)
+		}
+		all[called] = string(data)
+	}
+	return all
+}
+
+// Shown returns what is here by path, as people see it. What is local-only is left out.
+func (w *World) Shown() map[string]cache.Node {
+	w.T.Helper()
+	all := map[string]cache.Node{}
 	var walk func(dir cache.Ino, at string)
 	walk = func(dir cache.Ino, at string) {
 		for _, n := range w.list(dir) {
 			p := path.Join(at, n.Name)
-			switch {
-			case n.LocalOnly:
-			case n.Dir:
-				all[p+"/"] = ""
+			if n.LocalOnly {
+				continue
+			}
+			all[p] = n
+			if n.Dir {
 				walk(n.Ino, p)
-			default:
-				data, err := w.Read(p)
-				if err != nil {
-					w.T.Fatalf("read %s: %v", p, err)
-				}
-				all[p] = string(data)
 			}
 		}
 	}
