@@ -333,8 +333,13 @@ func (d *doctor) drive(s *cache.Store, info cache.DriveInfo, outside func(cache.
 		d.problem("rows", s.Dir(), err.Error(), "")
 	}
 	for _, p := range paths {
+		shown := p[strings.LastIndexByte(p, '/')+1:]
+		why := "which no file here can be called"
+		if name.Plain(shown) != shown {
+			why = "and has another here that is called the same but for letter case or Unicode form"
+		}
 		d.add(control.Finding{Level: control.FindingNote, Kind: "name", Path: at(p),
-			Text:   fmt.Sprintf("the service calls this %q, which no file here can be called", remoteName(p)),
+			Text:   fmt.Sprintf("the service calls this %q, %s", name.Remote(shown), why),
 			Remedy: "rename it, and that is sent with the next flush"})
 	}
 	p, err := s.Outbox(info.Num).Pending()
@@ -414,6 +419,3 @@ func (m *mount) damaged() ([]control.Damaged, error) {
 	}
 	return list, err
 }
-
-// remoteName is the last part of a path as the service has it.
-func remoteName(p string) string { return name.Remote(p[strings.LastIndexByte(p, '/')+1:]) }
