@@ -2,6 +2,8 @@ package flush_test
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"path"
 	"strings"
 	"testing"
@@ -243,6 +245,52 @@ func TestANameThatATwinHasThereIsTaken(t *testing.T) {
 	})
 }
 
+// What is sent of a twin costs no more than of any: nothing of it is taken for a change of somebody else's.
+func TestATwinCostsNoMore(t *testing.T) {
+	marked := name.Twin(decomposed, 0)
+	for what, do := range map[string]func(w *simtest.World, p string) error{
+		"written": func(w *simtest.World, p string) error { return w.Write(p, []byte("ours")) },
+		"dated":   func(w *simtest.World, p string) error { return w.Touch(p, w.Now().Add(-time.Hour)) },
+		"moved":   func(w *simtest.World, p string) error { return w.Move(p, "/dir/moved") },
+		"replaced": func(w *simtest.World, p string) error {
+			return errors.Join(w.Write("/n", []byte("n")), w.Move("/n", p))
+		},
+	} {
+		for _, shared := range []bool{false, true} {
+			t.Run(fmt.Sprint(what, ", shared meanwhile: ", shared), func(t *testing.T) {
+				requests := map[string]int{}
+				for _, p := range []string{"/" + composed, "/" + marked} {
+					in(t, func(d *graphtest.Drive) {
+						put(t, d, "/"+composed, "alpha")
+						put(t, d, "/dir/x", "x")
+					}, func(t *testing.T, w *simtest.World) {
+						time.Sleep(time.Minute) // of the bubble
+						odd(t, w.Far, "/", decomposed, "beta")
+						w.Refresh()
+						w.Refresh()
+						must(t, do(w, p))
+						done := !shared
+						w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+							if requests[p]++; !done && r.Method != http.MethodGet { // the tag changes, and nothing else
+								done = true
+								must(t, w.Far.Share(name.Remote(p[1:]), "", "read"))
+							}
+							return under.RoundTrip(r)
+						})
+						if r := w.Flush(); r.Sent != 1 || r.Deferred+r.Conflicts+r.Left > 0 {
+							t.Errorf("%s: %+v", p, r)
+						}
+						w.Between(nil)
+					})
+				}
+				if requests["/"+composed] != requests["/"+marked] {
+					t.Errorf("requests: %v", requests)
+				}
+			})
+		}
+	}
+}
+
 func TestATwinThatIsGivenUpComesBack(t *testing.T) {
 	marked := name.Twin(decomposed, 0)
 	in(t, func(d *graphtest.Drive) { put(t, d, "/"+composed, "alpha") }, func(t *testing.T, w *simtest.World) {
@@ -260,6 +308,28 @@ func TestATwinThatIsGivenUpComesBack(t *testing.T) {
 			if got := shown(t, w)[p]; got != data {
 				t.Errorf("%s is %q, want %q", p, got, data)
 			}
+		}
+	})
+}
+
+// What comes back finds its name taken by what the service has by then: both are shown.
+func TestWhatIsGivenUpComesBackBesideATwin(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/"+composed, "alpha") }, func(t *testing.T, w *simtest.World) {
+		w.Refresh()
+		must(t, w.Remove("/"+composed))
+		time.Sleep(time.Minute) // of the bubble
+		odd(t, w.Far, "/", decomposed, "beta")
+		w.Refresh()
+		if got := shown(t, w); got["/"+decomposed] != "beta" {
+			t.Fatalf("%q", got)
+		}
+		_, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/"})
+		must(t, err)
+		w.Refresh()
+		w.Quiet()
+		w.Equal()
+		if got := shown(t, w); got["/"+decomposed] != "beta" || got["/"+name.Twin(composed, 0)] != "alpha" {
+			t.Errorf("%q", got)
 		}
 	})
 }
