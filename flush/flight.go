@@ -342,9 +342,7 @@ func (f *flight) close(ctx context.Context, err error) error {
 	f.receipt.Ended, f.receipt.Sent, f.receipt.Bytes = f.o.Now(), f.res.Sent, f.res.Bytes
 	f.receipt.Deferred = f.res.Deferred
 	f.receipt.Steps = brief(f.receipt.Steps)
-	if err != nil {
-		f.receipt.Error = err.Error()
-	}
+	f.receipt.Error = WhyEnded(err)
 	full := f.full()
 	if err := keepReceipt(f.o.State, &full); err != nil {
 		return err

@@ -2,6 +2,7 @@ package flush
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,17 @@ func (p *ReceiptFile) End(r Receipt) error {
 	}
 	r.ID = p.ID
 	return finish(p.state, &r)
+}
+
+// WhyEnded says for people what ended a run early, for its receipt; empty if nothing did.
+func WhyEnded(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.Canceled):
+		return "it was interrupted"
+	}
+	return err.Error()
 }
 
 // Discard takes it back: nothing happened.

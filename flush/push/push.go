@@ -121,6 +121,8 @@ type Request struct {
 	More bool
 	// Progress is told how far it has come, one call at a time, by the goroutine that called Run.
 	Progress func(Progress)
+	// Ended is told of each step when it has ended, before the result has them all, by the same goroutine.
+	Ended func(Done)
 }
 
 // Progress tells how far a plan has been carried out.

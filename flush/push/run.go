@@ -259,6 +259,9 @@ func (r *run) finish(i int, v verdict) {
 	r.result.Again = r.result.Again || v.again
 	r.result.Ask = append(r.result.Ask, v.ask...)
 	r.result.Steps = append(r.result.Steps, v.Done)
+	if r.req.Ended != nil {
+		r.req.Ended(v.Done)
+	}
 	r.progress.Done++
 	r.sent(event{i: i, sent: r.steps[i].Size})
 }

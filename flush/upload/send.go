@@ -127,20 +127,18 @@ func (r *run) carryOut(ctx context.Context) error {
 	if err := r.begin(); err != nil {
 		return err
 	}
-	req := push.Request{Last: r.last, More: true, Library: r.o.Drive.Type == "documentLibrary", Progress: r.show}
+	before := r.shown
+	req := push.Request{
+		Last: r.last, More: true, Library: r.o.Drive.Type == "documentLibrary", Ended: r.took,
+		Progress: func(p push.Progress) { r.show(before, p) },
+	}
 	if most := r.o.Limits.Bytes; most > 0 {
 		if req.Bytes = most - r.res.Bytes; req.Bytes <= 0 {
 			req.Bytes = 1 // nothing with bytes begins but the first
 		}
 	}
-	was := r.shown
 	done, err := r.pusher.Run(ctx, todo, req)
-	r.shown = push.Progress{Done: was.Done, Sent: was.Sent}
-	for _, d := range done.Steps {
-		r.took(d)
-	}
 	r.again = r.again || done.Again
-	r.receipt.Flush()
 	r.ledger.settle()
 	if err != nil {
 		return err
@@ -201,9 +199,9 @@ func (r *run) begin() error {
 	return r.copy.SetInfo(r.info)
 }
 
-// show tells how far it has come, of all plans.
-func (r *run) show(p push.Progress) {
-	done, sent := r.shown.Done+p.Done, r.shown.Sent+p.Sent
+// show tells how far it has come, of all plans: those before, and the one under way.
+func (r *run) show(before, p push.Progress) {
+	done, sent := before.Done+p.Done, before.Sent+p.Sent
 	p.Steps, p.Bytes = max(r.todo, done), max(r.bytes, sent)
 	p.Done, p.Sent = done, sent
 	r.meter.Step(p)
@@ -229,6 +227,7 @@ func (r *run) took(d push.Done) {
 		item.Item = d.Step.Item
 	}
 	r.receipt.Add(item)
+	r.receipt.Flush() // so that it is known whatever ends this process
 }
 
 // brought enters how a step ended that is no deletion.

@@ -173,7 +173,7 @@ type run struct {
 	localOnly name.LocalOnly
 
 	receipt *flush.ReceiptFile
-	shown   push.Progress // of all plans
+	shown   push.Progress // of what has ended well, in all plans
 
 	scanning bool
 	last     bool            // no other round will follow
@@ -391,9 +391,7 @@ func (r *run) close(failed error) error {
 		r.info.Receipt = ""
 	} else if r.receipt != nil {
 		rec := r.record()
-		if failed != nil {
-			rec.Error = failed.Error()
-		}
+		rec.Error = flush.WhyEnded(failed)
 		errs = append(errs, r.receipt.End(rec))
 		r.res.Receipt = flush.ReceiptPath(r.o.State, r.receipt.ID)
 		r.info.Receipt = ""

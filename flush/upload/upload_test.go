@@ -624,6 +624,9 @@ func TestALargeFileIsGoneOnWith(t *testing.T) {
 	if r, err := upload.Run(ctx, l.o); !errors.Is(err, context.Canceled) || r.Error == "" {
 		t.Fatalf("%+v, %v", r, err)
 	}
+	if got, err := flush.Receipts(l.Store.Dir(), 0); err != nil || len(got) != 1 || got[0].Error != "it was interrupted" {
+		t.Errorf("receipts %+v, %v", got, err)
+	}
 	l.Between(nil)
 	r := l.upload()
 	if c := l.Server.Counts(); c.BytesUp > 4*327_680 || r.InPart() {
@@ -724,6 +727,37 @@ func TestAKilledUploadLeavesItsReceiptToTheNext(t *testing.T) {
 	must(t, err)
 	if len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestWhatIsSentIsOnRecordAtOnce(t *testing.T) {
+	l := newLab(t, nil)
+	const files = 12
+	for i := range files {
+		l.write(fmt.Sprintf("f%02d.txt", i), strings.Repeat("x", 10+i))
+	}
+	l.o.Parallel = 1
+	uploads, recorded := 0, 0
+	l.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+		if r.Method == http.MethodPut {
+			if uploads++; uploads == files { // a kill now would leave this
+				parts, err := filepath.Glob(filepath.Join(l.Store.Dir(), "receipts", ".*"))
+				if err != nil || len(parts) != 1 {
+					t.Errorf("%d receipts are begun, %v", len(parts), err)
+					return under.RoundTrip(r)
+				}
+				text, err := os.ReadFile(parts[0])
+				if err != nil {
+					t.Error(err)
+				}
+				recorded = strings.Count(string(text), `"op":"create"`)
+			}
+		}
+		return under.RoundTrip(r)
+	})
+	l.upload()
+	if recorded != files-1 {
+		t.Errorf("%d of %d files were on record before the last was sent", recorded, files)
 	}
 }
 
