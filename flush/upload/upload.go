@@ -46,9 +46,9 @@ type Options struct {
 	// Take says whether a file or folder takes part, by its path in Folder; nil takes all. A folder that does not goes
 	// with all below it.
 	Take func(path string, dir bool) bool
-	// Bar keeps a folder of the disk out with all below it, whatever Take says; crossing is whether another file system
-	// begins there. nil keeps none out.
-	Bar func(folder string, crossing bool) bool
+	// Bar keeps a folder of the disk out with all below it, or a file that a link leads to, whatever Take says; crossing is
+	// whether another file system begins there. nil keeps none out.
+	Bar func(place string, crossing bool) bool
 	// Sparse makes a folder only for what is sent into it.
 	Sparse bool
 	// Follow sends what a symbolic link leads to in its place; without, links are left out.

@@ -199,6 +199,8 @@ func (r *run) lookAt(up *entry, n string) (*entry, bool, error) {
 		return leave(&r.res.Left.Links)
 	case !e.dir && !st.Mode().IsRegular():
 		return leave(&r.res.Left.Special)
+	case isLink && !e.dir && r.o.Bar != nil && r.o.Bar(e.local, false):
+		return leave(&r.res.Left.Excluded)
 	}
 	if e.stamp = stampOf(st); e.dir {
 		e.stamp = cache.Stamp{Mtime: st.ModTime().UTC()}

@@ -46,6 +46,9 @@ func Upload(ctx context.Context, o UploadOptions, r control.UploadRequest) (uplo
 	if _, _, err := target(r); err != nil {
 		return upload.Result{}, err
 	}
+	if within(r.Folder, o.Config.StateDir) {
+		return upload.Result{}, &config.Error{What: r.Folder + " is state of duskfs, which is never sent"}
+	}
 	account, err := Connect(o.Config, o.Version, o.Log)
 	if err != nil {
 		return upload.Result{}, err
@@ -176,15 +179,28 @@ func uploadWith(ctx context.Context, j job, r control.UploadRequest, progress fu
 	return res, err
 }
 
-// barred says which folders never take part: our own state, and mounts of drives.
-func barred(stateDir string) func(folder string, crossing bool) bool {
-	return func(folder string, crossing bool) bool {
-		if folder == stateDir {
+// barred says what never takes part, however it is reached: our own state, and mounts of drives.
+func barred(stateDir string) func(place string, crossing bool) bool {
+	return func(place string, crossing bool) bool {
+		if within(place, stateDir) {
 			return true
 		}
-		in, err := fusemount.Within(folder)
+		in, err := fusemount.Within(place)
 		return crossing && (in || err != nil)
 	}
+}
+
+// within reports whether a file or folder is a folder or lies in it, symbolic links followed.
+func within(place, dir string) bool {
+	at, err := filepath.EvalSymlinks(place)
+	if err != nil {
+		return false // it is gone, or is not looked at either
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	rel, err := filepath.Rel(dir, at)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // running are the uploads under way, so that one of a kind runs at a time.
