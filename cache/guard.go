@@ -145,7 +145,12 @@ func (g *guard) judge(err error) error {
 }
 
 // panicked says what a panic over the rows tells of them.
-func panicked(p any) error { return fmt.Errorf("read the rows: %w: %.200v", ErrDamaged, p) }
+func panicked(p any) error {
+	if _, fault := p.(interface{ Addr() uintptr }); fault {
+		return fmt.Errorf("%w: a file of them became shorter, or the disk does not give it", ErrDamaged)
+	}
+	return fmt.Errorf("%w: %.200v", ErrDamaged, p)
+}
 
 // badgerPanics reports whether the panic that is under way began in badger, or with a look at a file that has become
 // shorter: others are not about the rows.
