@@ -1,8 +1,10 @@
 package mirror
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -124,3 +126,28 @@ func wanted(id string, i item, shared uint64, now time.Time, every time.Duration
 
 // tagOf is what says that an item has not changed since its permissions were read.
 func tagOf(i item) string { return "=" + i.Ver.ETag }
+
+// writePermissions writes .permissions.json: the files whose permissions are known.
+func (r *run) writePermissions(to io.Writer) error {
+	w := bufio.NewWriter(to)
+	l := lists{s: r.s}
+	comma := ""
+	w.WriteString("{")
+	for at, x := range rows[place](r.s, placeRows) {
+		if x.err != nil {
+			return x.err
+		}
+		h := x.v.Here
+		if h == nil || h.Dir || h.List == "" {
+			continue
+		}
+		list, err := l.get(h.List)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s\n  %s: %s", comma, text(at), text(list))
+		comma = ","
+	}
+	w.WriteString("\n}\n")
+	return w.Flush()
+}

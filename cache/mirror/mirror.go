@@ -315,7 +315,6 @@ func (r *run) would(s Step) bool {
 
 // problem notes something that could not be done.
 func (r *run) problem(path string, err error) {
-	r.o.Logger.Warn("not mirrored", "path", path, "err", err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.res.Failed++; len(r.res.Problems) < problemsKept {
