@@ -30,7 +30,7 @@ func (r *run) readPermissions(ctx context.Context) error {
 	}
 	r.progress.begin("permissions")
 	every := r.o.PermissionsEvery
-	if r.o.SharingChanges {
+	if r.o.SharingChanges && every > 0 {
 		every = 0
 	}
 	from, _, err := read[string](r.s, rollingKey)

@@ -18,6 +18,7 @@ import (
 	"github.com/duskfs/duskfs/cache/mirror"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
+	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // renaming is a service that gives items other names, as a hostile one could.
@@ -212,6 +213,47 @@ func TestPermissionsAreReadWhereSomethingSaysSo(t *testing.T) {
 		t.Errorf("in every run: %+v", r)
 	}
 	w.equal()
+}
+
+// sameTags is a library in which no sharing changes an eTag.
+type sameTags struct{ *rest.Drive }
+
+func (s sameTags) Delta(ctx context.Context, from graph.Link) (graph.Page, error) {
+	p, err := s.Drive.Delta(ctx, from)
+	for n := range p.Items {
+		p.Items[n].ETag = "same"
+	}
+	return p, err
+}
+
+// Where the feed may tell that sharing changed, that is all that is read; else it is found out by and by.
+func TestTheFeedsWordOfSharingIsEnough(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		w := library(t, graphtest.Options{})
+		client, err := rest.New(rest.Options{GraphURL: w.s.GraphURL(), Transport: w.s.Transport(), Tokens: tokens{w.s}, User: w.s.Me().UPN, SharingChanges: told})
+		w.ok(err)
+		t.Cleanup(client.Close)
+		w.o.Service, w.o.SharingChanges = sameTags{client.Drive(graph.DriveID(w.far.ID()))}, told
+		at := time.Now()
+		w.o.Now = func() time.Time { return at }
+		for n := range 10 {
+			w.put(fmt.Sprintf("/d/f%d", n), "x")
+		}
+		if r := w.sync(); r.Read != 10 {
+			t.Errorf("told %v: the first run: %+v", told, r)
+		}
+		w.ok(w.far.Grant("/d/f1", graphtest.Grant{Link: "anonymous"}))
+		r := w.sync()
+		if want := map[bool]int{true: 1}[told]; r.Read != want || r.PermissionsOnly != want {
+			t.Errorf("told %v: shared: %+v", told, r)
+		}
+		at = at.Add(25 * time.Hour)
+		r = w.sync()
+		if want := map[bool]int{false: 10}[told]; r.Read != want || r.PermissionsOnly != want/10 {
+			t.Errorf("told %v: a day later: %+v", told, r)
+		}
+		w.equal()
+	}
 }
 
 func TestPermissionsEnd(t *testing.T) {

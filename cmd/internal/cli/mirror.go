@@ -70,7 +70,7 @@ or written, permissions could not be read, deletions are held back, a command fa
 	f.StringVar(&j.logs, "logs", "", "`FOLDER` for reports instead of sync_logs in the mirror's folder")
 	f.BoolVar(&j.always, "always-report", false, "write a report of a run that changed nothing too")
 	f.BoolVar(&j.verbose, "verbose", false, "print the tree of files at the end")
-	a.setting(c, false, "mirror.permissions-every", "permissions-every", "TIME", "how often permissions are read without a sign of change: a time, always or off")
+	a.setting(c, false, "mirror.permissions-every", "permissions-every", "TIME", "how often permissions are read without a sign of change: a time, always, told or off")
 	a.jsonFlag(c)
 	return c
 }
@@ -106,7 +106,7 @@ func (a *app) mirror(ctx context.Context, args []string, j *mirrorJob) error {
 		return err
 	}
 	defer account.Close()
-	libraries, err := account.Libraries(ctx)
+	libraries, err := account.Libraries(ctx, cfg.Mirror.Told)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 //	colleague put PATH TEXT      write a file on the other side
 //	colleague rm PATH            delete there
 //	colleague mv FROM TO         move there
+//	colleague share PATH         make a link there with which anybody can view it
 //	colleague misname PATH NAME  give it a name that nobody can give
 //	protect PATH on|off          make a folder read-only for everybody but colleagues
 //	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
@@ -62,6 +63,7 @@ func TestMain(m *testing.M) {
 //	slow DURATION                each write request takes so much longer from now on; 0: none does
 //	expire DURATION              sign-ins live that long from now on
 //	reach N                      wait until the service has seen N write requests in all
+//	granted PERMISSION…          what the application may do, from its next sign-in on
 //	people auto|revoke           type every device code at once; make all sign-ins worthless
 //	mode MODE FILE…              the files have these permissions
 //	status N COMMAND…            run a command that ends with exit status N
@@ -98,10 +100,14 @@ func TestScripts(t *testing.T) {
 			"expire":    w.command(1, (*world).expire),
 			"reach":     w.command(1, (*world).reach),
 			"people":    w.command(1, (*world).people),
-			"mode":      w.command(2, (*world).mode),
-			"status":    w.command(2, (*world).status),
-			"signal":    w.command(2, (*world).signal),
-			"await":     w.command(1, (*world).await),
+			"granted": w.command(1, func(w *world, _ *testscript.TestScript, args []string) error {
+				w.server.SetPermissions(graphtest.DefaultClientID, args...)
+				return nil
+			}),
+			"mode":   w.command(2, (*world).mode),
+			"status": w.command(2, (*world).status),
+			"signal": w.command(2, (*world).signal),
+			"await":  w.command(1, (*world).await),
 			"protect": w.command(2, func(w *world, _ *testscript.TestScript, args []string) error {
 				return w.drive.Protect(args[0], args[1] == "on")
 			}),
@@ -243,6 +249,8 @@ func (w *world) colleague(_ *testscript.TestScript, args []string) (err error) {
 		err = w.drive.Delete(args[1])
 	case args[0] == "mv" && len(args) == 3:
 		_, err = w.drive.Move(args[1], args[2])
+	case args[0] == "share":
+		err = w.drive.Grant(args[1], graphtest.Grant{Link: "anonymous"})
 	case args[0] == "misname" && len(args) == 3:
 		_, err = w.drive.Misname(args[1], args[2])
 	default:

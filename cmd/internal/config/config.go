@@ -87,6 +87,7 @@ type Mirror struct {
 	Drives []rest.Spec   // instead of the one above
 	Sites  []string      // all libraries of these, by address or name
 	Every  time.Duration // how often permissions are read without a sign; negative in every run, 0 never
+	Told   bool          // the application may hear from the feed where sharing changed
 }
 
 // Flush says how changes are sent.

@@ -125,7 +125,7 @@ func Keys() []Key {
 			set: func(c *Config, s string, _ place) (err error) { c.Mirror.Drives, err = specs(s); return err }},
 		{Name: "mirror.sites", list: true, Help: "sites whose libraries are all mirrored, by address or name",
 			set: func(c *Config, s string, _ place) error { c.Mirror.Sites = lines(s); return nil }},
-		{Name: "mirror.permissions-every", Help: "how often the permissions of a mirrored file are read without a sign of change, or always, or off", initial: fixed("24h"), set: setPermissionsEvery},
+		{Name: "mirror.permissions-every", Help: "how often the permissions of a mirrored file are read without a sign of change, or always, told, or off", initial: fixed("24h"), set: setPermissionsEvery},
 		{Name: "mirror.folder", Seed: "LOCAL_ROOT", Help: "folder that it is mirrored to",
 			set: path(func(c *Config) *string { return &c.Mirror.Folder })},
 		{Name: "refresh.every", Help: "how often to ask for remote changes", initial: fixed("5m"), set: setRefreshEvery},
@@ -359,8 +359,13 @@ func duration(field func(*Config) *time.Duration, least time.Duration) func(*Con
 }
 
 func setPermissionsEvery(c *Config, s string, p place) error {
-	if s == "always" {
+	c.Mirror.Told = s == "told"
+	switch s {
+	case "always":
 		c.Mirror.Every = -1
+		return nil
+	case "told":
+		c.Mirror.Every = 0
 		return nil
 	}
 	return duration(func(c *Config) *time.Duration { return &c.Mirror.Every }, time.Minute)(c, s, p)

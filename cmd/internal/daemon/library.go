@@ -25,14 +25,15 @@ type Libraries struct {
 	Sharing bool
 }
 
-// Libraries signs in and finds out what the feed may tell.
-func (a *Account) Libraries(ctx context.Context) (*Libraries, error) {
+// Libraries signs in and finds out what the feed may tell: told says that it may tell of sharing, which a person's sign-in
+// shows and an application's does not.
+func (a *Account) Libraries(ctx context.Context, told bool) (*Libraries, error) {
 	who, err := a.Whoami(ctx)
 	if err != nil {
 		return nil, err
 	}
 	l := &Libraries{account: a, client: a.client}
-	if slices.ContainsFunc(who.Scopes, func(s string) bool { return strings.EqualFold(s, fullControl) }) {
+	if told || slices.ContainsFunc(who.Scopes, func(s string) bool { return strings.EqualFold(s, fullControl) }) {
 		o := a.options
 		o.SharingChanges = true
 		if l.client, err = rest.New(o); err != nil {
