@@ -120,7 +120,11 @@ func (a *app) mirror(ctx context.Context, args []string, j *mirrorJob) error {
 		debug.SetMemoryLimit(mirrorMemory)
 	}
 	if !j.watch {
-		return a.mirrorOnce(ctx, copies, j)
+		err := a.mirrorOnce(ctx, copies, j)
+		if errors.Is(err, context.Canceled) {
+			return errors.New("interrupted; the next run goes on from here")
+		}
+		return err
 	}
 	return a.mirrorOn(ctx, copies, j, cfg.RefreshEvery)
 }

@@ -47,7 +47,13 @@ func (a *app) mirrorBar(name string, show func(mirror.Progress), look func() mir
 	all := mpb.New(mpb.WithOutput(a.Err), mpb.WithWidth(24))
 	bar := all.AddBar(0, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(name+" ")),
-		mpb.AppendDecorators(decor.Percentage(), decor.Any(func(decor.Statistics) string { return " " + mirrorWords(look()) })))
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			p := look()
+			if p.Phase != "fetch" || p.Total == 0 || s.Total <= 0 { // of the rest nobody knows how much there is
+				return mirrorWords(p)
+			}
+			return fmt.Sprintf("%d %% %s", 100*s.Current/s.Total, mirrorWords(p))
+		})))
 	const file = 16 << 10
 	return func(p mirror.Progress) {
 			show(p)
@@ -69,6 +75,9 @@ func mirrorWords(p mirror.Progress) string {
 	case "look":
 		return fmt.Sprintf("%s here looked at", count(int(p.Items), "file"))
 	case "fetch":
+		if p.Total == 0 {
+			return "comparing the drive with what is here"
+		}
 		text := fmt.Sprintf("%d of %s, %s of %s", p.Items, count(int(p.Total), "file"), size(p.Bytes), size(p.Size))
 		if p.Path != "" {
 			text += ": " + path.Base(p.Path)
