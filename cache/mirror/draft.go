@@ -2,6 +2,7 @@ package mirror
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,19 +34,11 @@ type object struct {
 }
 
 func (p *object) add(path string, v any) error {
-	key, err := json.Marshal(path)
-	if err != nil {
-		return err
-	}
-	value, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
 	comma := ","
 	if p.n++; p.n == 1 {
 		comma = ""
 	}
-	_, err = fmt.Fprintf(p.w, "%s\n      %s: %s", comma, key, value)
+	_, err := fmt.Fprintf(p.w, "%s\n      %s: %s", comma, text(path), text(v))
 	return err
 }
 
@@ -238,11 +231,13 @@ func (p *object) copyTo(w io.Writer, end string) error {
 	return err
 }
 
-// text is a plain value as JSON.
+// text is a plain value as JSON, with & and the like as they are: people search reports for names.
 func text(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil { // plain values always marshal
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil { // plain values always marshal
 		return []byte("null")
 	}
-	return b
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
