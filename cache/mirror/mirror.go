@@ -262,7 +262,7 @@ func (r *run) all(ctx context.Context) error {
 	return r.s.l.Sync()
 }
 
-// sync makes what is remembered so far survive a power cut, and puts it together where it has become many pieces.
+// sync makes what is remembered so far survive a power cut.
 func (r *run) sync(context.Context) error { return r.s.l.Sync() }
 
 // Rehearse tells what Sync would do, by one goroutine at a time, and does and writes nothing. It reads the feed, and what
