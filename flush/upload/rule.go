@@ -177,7 +177,10 @@ func (r *run) unbased(ctx context.Context, e *entry, there listed) error {
 
 // hash reads a file. ok is false if there is nothing more to be done about it now.
 func (r *run) hash(ctx context.Context, e *entry) (h graph.Hash, ok bool, err error) {
-	h, same, err := hashFile(ctx, e.local, e.link, e.stamp)
+	if r.buf == nil {
+		r.buf = make([]byte, hashBuffer)
+	}
+	h, same, err := hashFile(ctx, r.buf, e.local, e.link, e.stamp)
 	switch {
 	case ctx.Err() != nil:
 		return "", false, ctx.Err()

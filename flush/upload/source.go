@@ -91,15 +91,17 @@ func openFile(path string, follow bool) (*os.File, error) {
 	return f, nil
 }
 
-// hashFile reads a file through. same is false if it changed meanwhile.
-func hashFile(ctx context.Context, path string, follow bool, was cache.Stamp) (h graph.Hash, same bool, err error) {
+// hashBuffer is how many bytes of a file are read at a time.
+const hashBuffer = 256 << 10
+
+// hashFile reads a file through, into buf. same is false if it changed meanwhile.
+func hashFile(ctx context.Context, buf []byte, path string, follow bool, was cache.Stamp) (h graph.Hash, same bool, err error) {
 	f, err := openFile(path, follow)
 	if err != nil {
 		return "", false, err
 	}
 	defer f.Close()
 	sum := graph.NewQuickXor()
-	buf := make([]byte, 256<<10)
 	for {
 		if err := ctx.Err(); err != nil {
 			return "", false, err

@@ -175,6 +175,7 @@ type run struct {
 	receipt *flush.ReceiptFile
 	shown   push.Progress // of what has ended well, in all plans
 
+	buf      []byte // in which files are hashed, one after another
 	scanning bool
 	last     bool            // no other round will follow
 	again    bool            // another round may do more
