@@ -41,7 +41,9 @@ func (t *Throttle) take(ctx context.Context, n int) error {
 		}
 		part := min(n, sip)
 		if err := t.limiter.WaitN(ctx, part); err != nil {
-			return err
+			// What would end after the deadline of ctx is refused at once, with an error of the limiter's own.
+			<-ctx.Done()
+			return ctx.Err()
 		}
 		n -= part
 	}

@@ -688,6 +688,24 @@ func testADeadline(t *testing.T, l *lab) {
 	l.same()
 }
 
+func TestADeadlineEndsAnUploadThatIsHeldBack(t *testing.T) { in(t, testADeadlineAndARate) }
+
+func testADeadlineAndARate(t *testing.T, l *lab) {
+	l.write("big.bin", strings.Repeat("x", 2_000_000))
+	rate, err := schedule.ParseRate("100kB")
+	must(t, err)
+	l.o.Limits = flush.Limits{Time: 8 * time.Second, Rate: rate}
+	r := l.upload()
+	if r.Over == 0 || r.Deferred != 0 || len(r.Problems) != 0 {
+		t.Errorf("result %+v", r)
+	}
+	l.o.Limits = flush.Limits{}
+	if r := l.upload(); r.InPart() || l.Server.Counts().BytesUp > 1_700_000 {
+		t.Errorf("%d bytes up, result %+v", l.Server.Counts().BytesUp, r)
+	}
+	l.same()
+}
+
 func TestABandwidthIsKept(t *testing.T) { in(t, testABandwidth) }
 
 func testABandwidth(t *testing.T, l *lab) {
