@@ -57,19 +57,11 @@ func (a applier) restore() error {
 	parent := a.c.Parent
 	if parent == nil {
 		var err error
-		if parent, err = a.chain(); err != nil {
+		if parent, _, err = a.comeBack(); err != nil {
 			return err
 		}
 		if parent == nil {
 			return errRuling
-		}
-		// A folder that was there already may hold the name.
-		if h, err := x.childByKey(parent.Ino, name.Fold(in.Name)); err != nil {
-			return err
-		} else if h != nil {
-			if _, err := x.aside(*h); err != nil {
-				return err
-			}
 		}
 	} else if a.c.Holder != nil && a.c.Holder.LocalOnly {
 		return nil
@@ -81,6 +73,20 @@ func (a applier) restore() error {
 		return err
 	}
 	return a.report(n.Ino, "")
+}
+
+// comeBack is chain for who then puts the incoming item into the folder: one that was there already may
+// hold the name, and what has it steps aside.
+func (a applier) comeBack() (parent, stepped *Node, err error) {
+	if parent, err = a.chain(); err != nil || parent == nil {
+		return nil, nil, err
+	}
+	h, err := a.x.childByKey(parent.Ino, name.Fold(a.c.Incoming.Name))
+	if err != nil || h == nil || a.c.Node != nil && h.Ino == a.c.Node.Ino {
+		return parent, nil, err
+	}
+	n, err := a.x.aside(*h)
+	return parent, &n, err
 }
 
 // chain brings the folders in Above back, from the top down, and returns the lowest, nil if there

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -42,6 +43,7 @@ func (a applier) add() error {
 // agree makes the incoming item the base of Node.
 func (a applier) agree() error {
 	n := *a.c.Node
+	var stepped *Node // aside
 	if n.Dir != (a.c.Incoming.Type == graph.Folder || a.c.Incoming.Root) {
 		return errRuling
 	}
@@ -50,14 +52,14 @@ func (a applier) agree() error {
 			return errRuling
 		}
 		if a.c.Parent == nil {
-			parent, err := a.chain()
+			parent, h, err := a.comeBack()
 			if err != nil {
 				return err
 			}
 			if parent == nil {
 				return errRuling
 			}
-			a.c.Parent = parent
+			a.c.Parent, stepped = parent, h
 		}
 		if a.c.Holder != nil && a.c.Holder.LocalOnly {
 			return errRuling
@@ -69,7 +71,11 @@ func (a applier) agree() error {
 	if err := a.adoptBase(n); err != nil {
 		return err
 	}
-	if a.c.Holder != nil && a.r.Place && a.r.Holder == Aside {
+	switch {
+	case stepped != nil:
+		a.r.Report = cmp.Or(a.r.Report, "conflict")
+		return a.pair(stepped.Ino, n.Ino)
+	case a.c.Holder != nil && a.r.Place && a.r.Holder == Aside:
 		return a.pair(a.c.Holder.Ino, n.Ino)
 	}
 	return a.report(n.Ino, "")
@@ -149,18 +155,11 @@ func (a applier) split() error {
 	x.event(Event{Ino: n.Ino})
 	parent := a.c.Parent
 	if parent == nil {
-		if parent, err = a.chain(); err != nil {
+		if parent, _, err = a.comeBack(); err != nil {
 			return err
 		}
 		if parent == nil {
 			return a.report(n.Ino, "")
-		}
-		if h, err := x.childByKey(parent.Ino, name.Fold(a.c.Incoming.Name)); err != nil {
-			return err
-		} else if h != nil {
-			if _, err := x.aside(*h); err != nil {
-				return err
-			}
 		}
 	} else if err := a.makeRoom(); err != nil {
 		return err

@@ -73,6 +73,11 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 		who = "server"
 	}
 	open := func() (io.ReadCloser, error) { return h.PastContent(ctx, item, p) }
+	from, err := open() // before there is a file that people see
+	if err != nil {
+		return 0, err
+	}
+	defer from.Close()
 	var made cache.Node
 	for i := 1; ; i++ {
 		called := name.Conflict(n.Name, who, p.ModTime.Local(), i)
@@ -89,7 +94,7 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 	if err != nil {
 		return 0, err
 	}
-	if err := k.fill(made, open, p); err != nil {
+	if err := k.fill(made, from, p); err != nil {
 		_, rerr := t.Remove(made.Parent, made.Name, false)
 		return 0, errors.Join(err, rerr)
 	}
@@ -145,13 +150,8 @@ func (k *keeper) has(n cache.Node, open func() (io.ReadCloser, error)) (bool, er
 }
 
 // fill gives a file that was just made its bytes.
-func (k *keeper) fill(n cache.Node, open func() (io.ReadCloser, error), p graph.Past) error {
+func (k *keeper) fill(n cache.Node, from io.Reader, p graph.Past) error {
 	t := k.o.Store.Tree()
-	from, err := open()
-	if err != nil {
-		return err
-	}
-	defer from.Close()
 	at, err := t.Path(n.Ino)
 	if err != nil {
 		return err
