@@ -3,6 +3,7 @@ package cache
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Apply carries a ruling out and takes the item off the inbox (Wait, NeedItem and NeedHash do
@@ -29,6 +30,9 @@ func (i *Inbox) Apply(c Case, r Ruling) error {
 		if err := a.check(); err != nil {
 			return err
 		}
+		if err := a.date(); err != nil {
+			return err
+		}
 		switch err := a.do(); {
 		case errors.Is(err, ErrInside):
 			return fmt.Errorf("apply item %s: %w: %w", c.Incoming.ID, ErrStale, err)
@@ -41,10 +45,26 @@ func (i *Inbox) Apply(c Case, r Ruling) error {
 
 // applier carries out one ruling inside a transaction.
 type applier struct {
-	x *tx
-	d DriveNum
-	c Case
-	r Ruling
+	x  *tx
+	d  DriveNum
+	c  Case
+	r  Ruling
+	at time.Time // when the service said what comes in; set by date
+}
+
+// date finds out how old the news is. What waited when an enumeration began, and was not brought by it, is older:
+// otherwise it would not be noticed that the enumeration had nothing of it.
+func (a *applier) date() error {
+	a.at = a.x.now
+	f, err := a.x.feed(a.d)
+	if err != nil || !f.Full || a.c.Confirmed {
+		return err
+	}
+	seen, err := a.x.has(itemKey(rowSeen, a.d, a.c.Incoming.ID))
+	if err == nil && !seen {
+		a.at = f.Began.Add(-time.Second)
+	}
+	return err
 }
 
 // check fails with ErrStale unless the case is as it was ruled on.
@@ -163,7 +183,7 @@ func (a applier) follow() error {
 		return err
 	}
 	moved := *g
-	moved.Base, moved.Seq = *newBase(&g.Base, in, a.x.now), seq
+	moved.Base, moved.Seq = *newBase(&g.Base, in, a.at), seq
 	return a.x.setGone(a.d, in.ID, &moved)
 }
 

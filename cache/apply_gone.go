@@ -68,7 +68,7 @@ func (a applier) restore() error {
 	} else if err := a.makeRoom(); err != nil {
 		return err
 	}
-	n, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, x.now))
+	n, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, a.at))
 	if err != nil {
 		return err
 	}

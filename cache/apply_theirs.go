@@ -30,7 +30,7 @@ func (a applier) add() error {
 			return err
 		}
 	}
-	n, err := a.x.addRemote(a.d, p.Ino, newBase(nil, a.c.Incoming, a.x.now))
+	n, err := a.x.addRemote(a.d, p.Ino, newBase(nil, a.c.Incoming, a.at))
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (a applier) agree() error {
 func (a applier) adoptBase(n Node) error {
 	x, in := a.x, a.c.Incoming
 	was := n
-	n.Base = newBase(n.Base, in, x.now)
+	n.Base = newBase(n.Base, in, a.at)
 	if was.Parent == 0 {
 		n.Base.Parent, n.Base.Name, n.Base.Dir = "", "", true
 	}
@@ -164,7 +164,7 @@ func (a applier) split() error {
 	} else if err := a.makeRoom(); err != nil {
 		return err
 	}
-	theirs, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, x.now))
+	theirs, err := x.addRemote(a.d, parent.Ino, newBase(nil, a.c.Incoming, a.at))
 	if err != nil {
 		return err
 	}

@@ -184,6 +184,11 @@ func (r receiver) item(i graph.Item) error {
 
 // wait puts an item into the inbox. What is there of it is older.
 func (r receiver) wait(i graph.Item) error {
+	if r.full && !i.Deleted {
+		if err := r.x.set(itemKey(rowSeen, r.drive, i.ID), nil); err != nil {
+			return err
+		}
+	}
 	return r.x.set(itemKey(rowInbox, r.drive, i.ID), encodeItem(&i))
 }
 
