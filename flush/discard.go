@@ -11,6 +11,7 @@ import (
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Discard gives up the local changes at and below some paths: what was changed is again as the remote
@@ -121,6 +122,7 @@ func sorted(list []plan.Change) []plan.Change {
 const (
 	isOpen      = "it is open in a program"
 	justChanged = "it changed just now"
+	halfRenamed = "a flush has begun to rename it, and gives it its name the next time"
 )
 
 func (d *discarder) discard(ctx context.Context, out *Discarded) error {
@@ -159,6 +161,10 @@ func (d *discarder) discard(ctx context.Context, out *Discarded) error {
 func (d *discarder) revert(item graph.Item, n cache.Node, out *Discarded) error {
 	if !n.Dir && d.o.Store.Tree().Held(n.Ino) > 0 {
 		out.Refused = isOpen
+		return nil
+	}
+	if name.IsTemporary(item.Name) && !name.IsTemporary(n.Name) {
+		out.Refused = halfRenamed
 		return nil
 	}
 	if n.Written {

@@ -170,6 +170,10 @@ var found = []struct {
 	{"everything", 235, "an item that waited when the feed began anew, and was gone, waited for ever"},
 	{"ours count", 500144, "the judge called lost what was among the versions of a file that the colleague removed"},
 	{"lost and written over", 2480, "a look that found a move arrived took in a colleague's bytes with it, and they were overwritten"},
+	{"open files", 24558, "the copy of an overwritten version was seen before it had bytes"},
+	{"folders", 24866, "a folder made anew turned out to be one that something moved into, and two had one name in it"},
+	{"everything", 21488, "what waited when an enumeration began and was deleted since was believed to be there"},
+	{"refused and given up", 22030, "a rename that was half sent and given up left its temporary name"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {
