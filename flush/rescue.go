@@ -80,7 +80,7 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 	defer from.Close()
 	var made cache.Node
 	for i := 1; ; i++ {
-		called := name.Conflict(n.Name, who, p.ModTime.Local(), i)
+		called := name.Conflict(name.Plain(n.Name), who, p.ModTime.Local(), i)
 		made, err = t.Create(n.Parent, called, cache.New{Mode: n.Mode})
 		if !errors.Is(err, cache.ErrExist) || i > 100 {
 			break

@@ -174,6 +174,7 @@ var found = []struct {
 	{"folders", 24866, "a folder made anew turned out to be one that something moved into, and two had one name in it"},
 	{"everything", 21488, "what waited when an enumeration began and was deleted since was believed to be there"},
 	{"refused and given up", 22030, "a rename that was half sent and given up left its temporary name"},
+	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {
