@@ -235,8 +235,8 @@ func (l *Ledger) write(rows []Row) error {
 	return tx.Commit()
 }
 
-// Scan yields the rows whose keys begin with a prefix, which is not empty and ASCII, in the order of the keys, as they are when it comes to them. The
-// loop may call every method. An error ends it.
+// Scan yields the rows whose keys begin with a prefix, which is not empty and ASCII, in the order of the keys, as they are
+// when it comes to them. The loop may call every method. An error ends it.
 func (l *Ledger) Scan(prefix string) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for from := prefix; from != ""; {

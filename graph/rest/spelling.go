@@ -76,7 +76,7 @@ func decodeName(b []byte) (string, error) {
 	return string(out), nil
 }
 
-// escaped reads the escape \uXXXX at the beginning of b.
+// escaped reads the escape at the beginning of b: \u and four hexadecimal digits.
 func escaped(b []byte) (uint64, bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
