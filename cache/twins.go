@@ -37,8 +37,8 @@ func (x *tx) spelledGone(d DriveNum, g *Gone, i graph.Item) (graph.Item, error) 
 	if err != nil || p == nil {
 		return i, err
 	}
-	free, err := x.free(p, i.Name)
-	if err == nil && !free {
+	unclaimed, err := x.unclaimed(p, i.Name)
+	if err == nil && !unclaimed {
 		i.Name = g.Base.Name
 	}
 	return i, err
@@ -49,7 +49,7 @@ func spelledOf(b *Base, i graph.Item) bool {
 	return !i.Deleted && i.Parent == b.Parent && i.Name != b.Name && i.Name == name.Plain(b.Name)
 }
 
-// alone reports whether a twin is at home and its plain name is free.
+// alone reports whether a twin is at home and its plain name is unclaimed.
 func (x *tx) alone(n *Node) (bool, error) {
 	if home, err := x.atItsName(n); err != nil || !home {
 		return false, err
@@ -58,18 +58,27 @@ func (x *tx) alone(n *Node) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return x.free(&p, name.Plain(n.Name))
+	return x.unclaimed(&p, name.Plain(n.Name))
 }
 
-// free reports whether a name in a folder is free, here and there: no node has it, and no item that was removed
-// or renamed here and not yet there.
-func (x *tx) free(p *Node, child string) (bool, error) {
+// unclaimed reports whether the item that has a name in a folder there may have it here: no other item is at that place, not
+// even one that was removed or renamed here and not yet there. What has the name here and is not there yet would be
+// refused for ever, and steps aside; what is never sent does not.
+func (x *tx) unclaimed(p *Node, child string) (bool, error) {
 	key := name.Fold(child)
-	if taken, err := x.has(childKey(p.Ino, key)); err != nil || taken {
+	if h, err := x.childByKey(p.Ino, key); err != nil || h != nil && h.LocalOnly {
 		return false, err
 	}
 	ids, err := x.itemsAt(p.Drive, Place{Folder: itemOf(p), Key: key})
 	return len(ids) == 0, err
+}
+
+// free reports whether a name in a folder is free, here and there.
+func (x *tx) free(p *Node, child string) (bool, error) {
+	if taken, err := x.has(childKey(p.Ino, name.Fold(child))); err != nil || taken {
+		return false, err
+	}
+	return x.unclaimed(p, child)
 }
 
 // twinName returns a free name in a folder for a twin of what is called plain there.

@@ -91,6 +91,20 @@ func TestATwinIsAloneOnceTheOtherIsGoneThereToo(t *testing.T) {
 	}
 }
 
+// What was made here under the name that a twin gets back was never there: it steps aside, since the service would refuse it.
+func TestWhatHasTheNameOfATwinThatIsAloneStepsAside(t *testing.T) {
+	w, shown := twinned(t)
+	w.rm("/x")
+	w.ok(w.out.Deleted(cache.Attempt{Item: "x"}))
+	w.mkdir("/x")
+	list, err := w.in.Alone()
+	w.ok(err)
+	w.equal("alone", fmt.Sprint(list), "[y]")
+	w.ruled(file("y", root, "X", "1"), cache.Ruling{Verb: cache.Agree, Place: true, Holder: cache.Aside, Report: "conflict"})
+	w.equal("the twin", w.item("/X"), "y")
+	w.none(shown)
+}
+
 func TestATwinThatLosesItsItemIsNoTwin(t *testing.T) {
 	t.Run("deleted there", func(t *testing.T) {
 		w, shown := twinned(t)

@@ -175,6 +175,7 @@ var found = []struct {
 	{"everything", 21488, "what waited when an enumeration began and was deleted since was believed to be there"},
 	{"refused and given up", 22030, "a rename that was half sent and given up left its temporary name"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
+	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }
 
 func TestLivesThatFoundSomething(t *testing.T) {
