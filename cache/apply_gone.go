@@ -55,9 +55,10 @@ func (a applier) restore() error {
 		return err
 	}
 	parent := a.c.Parent
+	var stepped *Node // aside
 	if parent == nil {
 		var err error
-		if parent, _, err = a.comeBack(); err != nil {
+		if parent, stepped, err = a.comeBack(); err != nil {
 			return err
 		}
 		if parent == nil {
@@ -72,7 +73,7 @@ func (a applier) restore() error {
 	if err != nil {
 		return err
 	}
-	return a.report(n.Ino, "")
+	return a.came(n.Ino, stepped)
 }
 
 // comeBack is chain for who then puts the incoming item into the folder: one that was there already may
@@ -87,6 +88,15 @@ func (a applier) comeBack() (parent, stepped *Node, err error) {
 	}
 	n, err := a.x.aside(*h)
 	return parent, &n, err
+}
+
+// came reports what came in as a node, with what stepped aside for it when its folder came back, or nil.
+func (a applier) came(theirs Ino, stepped *Node) error {
+	if stepped == nil {
+		return a.report(theirs, "")
+	}
+	a.r.Report = "conflict"
+	return a.pair(stepped.Ino, theirs)
 }
 
 // chain brings the folders in Above back, from the top down, and returns the lowest, nil if there

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -71,14 +70,10 @@ func (a applier) agree() error {
 	if err := a.adoptBase(n); err != nil {
 		return err
 	}
-	switch {
-	case stepped != nil:
-		a.r.Report = cmp.Or(a.r.Report, "conflict")
-		return a.pair(stepped.Ino, n.Ino)
-	case a.c.Holder != nil && a.r.Place && a.r.Holder == Aside:
+	if a.c.Holder != nil && a.r.Place && a.r.Holder == Aside {
 		return a.pair(a.c.Holder.Ino, n.Ino)
 	}
-	return a.report(n.Ino, "")
+	return a.came(n.Ino, stepped)
 }
 
 // adoptBase makes the incoming item the base of n, with its bytes, place and time as ruled.

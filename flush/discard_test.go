@@ -248,6 +248,39 @@ func TestDecidingAConflictKeepsWorkInTheOtherVersion(t *testing.T) {
 	}
 }
 
+// Two files change names by way of a third: what has that there cannot go back to a name that people know.
+func TestARenameThatIsHalfSentIsNotGivenUp(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/x", "x"); put(t, d, "/y", "y") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Exchange("/x", "/y"), w.Far.Lock("/y", 0))
+		w.Flush()
+		must(t, w.Far.Lock("/y", -1))
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/"})
+		must(t, err)
+		refused := 0
+		for _, d := range done {
+			if d.Refused != "" {
+				refused++
+			}
+		}
+		if len(done) != 2 || refused != 1 {
+			t.Errorf("given up: %+v", done)
+		}
+		w.Flush()
+		w.Flush()
+		w.Equal()
+		there := w.There()
+		for p := range there {
+			if strings.Contains(p, ".duskfs-") {
+				t.Errorf("left over: %s", p)
+			}
+		}
+		if len(there) != 2 {
+			t.Errorf("there: %v", there)
+		}
+		w.Quiet()
+	})
+}
+
 func TestWhatIsRefusedCanBecomeACopy(t *testing.T) {
 	in(t, func(d *graphtest.Drive) { put(t, d, "/locked.docx", "base") }, func(t *testing.T, w *simtest.World) {
 		must(t, w.Far.Lock("/locked.docx", 0), w.Write("/locked.docx", []byte("mine")))

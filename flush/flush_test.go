@@ -3,6 +3,8 @@ package flush_test
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -294,6 +296,49 @@ func TestAFolderWithSomethingUnseenIsNotDeleted(t *testing.T) {
 			t.Errorf("a colleague's new file is lost; there: %v", w.There())
 		}
 		w.Quiet()
+	})
+}
+
+// A folder made anew here turns out to be the one that was removed, since something moved into it there, onto a name
+// that a new file here has.
+func TestWhoHasTheNameInAFolderThatComesBackStepsAside(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/f/old", "old"); put(t, d, "/g/theirs", "theirs") }, func(t *testing.T, w *simtest.World) {
+		must(t, w.Remove("/f"))
+		w.Skip(10 * time.Minute) // too late for an heir
+		must(t, w.Mkdir("/f"), w.Write("/f/x", []byte("mine")))
+		_, err := w.Far.Move("/g", "/f/x")
+		must(t, err)
+		w.Flush()
+		w.Flush()
+		w.Equal()
+		there := w.There()
+		if there["/f/x/theirs"] != "theirs" || !slices.Contains(slices.Collect(maps.Values(there)), "mine") {
+			t.Errorf("there: %v", there)
+		}
+		if list, err := w.Engine.Conflicts(); err != nil || len(list) != 1 {
+			t.Errorf("conflicts: %+v, %v", list, err)
+		}
+		w.Quiet()
+	})
+}
+
+// A change waits for an open file, the service forgets the place in its feed, and what it brings anew has nothing of the file.
+func TestWhatWaitedAndIsGoneSinceIsNoticed(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/a", "base") }, func(t *testing.T, w *simtest.World) {
+		_, err := w.Read("/a")
+		must(t, err)
+		f, err := w.OpenFile("/a", false)
+		must(t, err)
+		put(t, w.Far, "/a", "theirs")
+		w.Refresh()
+		must(t, w.Far.Delete("/a"), f.Close())
+		w.Far.ForgetFeed("")
+		w.Skip(time.Minute)
+		w.Refresh()
+		if here := w.Here(); len(here) > 0 {
+			t.Errorf("here: %v", here)
+		}
+		w.Equal()
 	})
 }
 
