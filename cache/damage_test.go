@@ -40,6 +40,18 @@ func probeOutside(dir string) error {
 	return nil
 }
 
+// filled adds a drive with the files "000" to "299".
+func filled(t *testing.T, s *cache.Store) cache.DriveInfo {
+	t.Helper()
+	d := cachetest.AddDrive(t, s, "d1")
+	var items []graph.Item
+	for i := range 300 {
+		items = append(items, file(graph.ItemID(fmt.Sprint("i", i)), root, fmt.Sprintf("%03d", i), "1"))
+	}
+	cachetest.Enumerate(t, s, d.Num, items...)
+	return d
+}
+
 // lived makes a store that has files of the remote, an unsent file and rows of every kind of file
 // that badger keeps, and returns its folder after a good end, and as it is after a kill.
 func lived(t *testing.T) (clean, killed string) {
@@ -48,12 +60,7 @@ func lived(t *testing.T) (clean, killed string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := cachetest.AddDrive(t, s, "d1")
-	var items []graph.Item
-	for i := range 300 {
-		items = append(items, file(graph.ItemID(fmt.Sprint("i", i)), root, fmt.Sprintf("%03d", i), "1"))
-	}
-	cachetest.Enumerate(t, s, d.Num, items...)
+	d := filled(t, s)
 	if err := s.Close(); err != nil { // from here on there is a table
 		t.Fatal(err)
 	}

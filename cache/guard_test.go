@@ -12,8 +12,6 @@ import (
 	"testing"
 
 	"github.com/duskfs/duskfs/cache"
-	"github.com/duskfs/duskfs/cache/cachetest"
-	"github.com/duskfs/duskfs/graph"
 )
 
 // tabled makes a store with rows in tables, among them older forms of some, and returns its folder after a good end.
@@ -23,12 +21,7 @@ func tabled(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := cachetest.AddDrive(t, s, "d1")
-	var items []graph.Item
-	for i := range 300 {
-		items = append(items, file(graph.ItemID(fmt.Sprint("i", i)), root, fmt.Sprintf("%03d", i), "1"))
-	}
-	cachetest.Enumerate(t, s, d.Num, items...)
+	d := filled(t, s)
 	for range 2 { // each ends with a table
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

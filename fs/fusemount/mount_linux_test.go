@@ -412,14 +412,13 @@ func TestLocksAreTheKernels(t *testing.T) {
 	}
 }
 
-// TestTheKernelChecksModesAndOwners lets another user in, who is root's business alone.
-func TestTheKernelChecksModesAndOwners(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can be somebody else")
-	}
-	const nobody = 65534
-	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", []byte("x")) })
+// forAll mounts a file system for everybody, and returns where.
+func forAll(t *testing.T, w *fstest.World) string {
+	t.Helper()
 	point := t.TempDir()
+	if err := os.Chmod(filepath.Dir(point), 0o755); err != nil { // only its owner may go through it
+		t.Fatal(err)
+	}
 	m, err := fusemount.New(t.Context(), fusemount.Options{FS: w.FS, Mountpoint: point, AllowOther: true})
 	if err != nil {
 		t.Fatal(err)
@@ -429,11 +428,17 @@ func TestTheKernelChecksModesAndOwners(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for _, dir := range []string{point, filepath.Dir(point)} {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
+	return point
+}
+
+// TestTheKernelChecksModesAndOwners lets another user in, who is root's business alone.
+func TestTheKernelChecksModesAndOwners(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can be somebody else")
 	}
+	const nobody = 65534
+	w := fstest.NewWorld(t, func(w *fstest.World, _ *fs.Options) { w.Remote.Put("/f", []byte("x")) })
+	point := forAll(t, w)
 	f := filepath.Join(point, "f")
 	for _, c := range []struct {
 		name    string
@@ -496,19 +501,7 @@ func TestAccessTellsTheTruth(t *testing.T) {
 		}
 		o.Drives = append(o.Drives, fs.Drive{Info: second, Name: "Library", ReadOnly: true})
 	})
-	point := t.TempDir()
-	m, err := fusemount.New(t.Context(), fusemount.Options{FS: w.FS, Mountpoint: point, AllowOther: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := m.Unmount(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	for _, dir := range []string{point, filepath.Dir(point)} {
-		_ = os.Chmod(dir, 0o755) // the top of the mount is read-only, and has it
-	}
+	point := forAll(t, w)
 	as := func(uid uint32, script string) (string, bool) {
 		sh := exec.Command("sh", "-c", script)
 		sh.Dir = point
