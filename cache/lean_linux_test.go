@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/cachetest"
 	"github.com/duskfs/duskfs/graph"
 )
 
@@ -41,6 +42,7 @@ func status(t *testing.T, what string) int64 {
 
 // TestALeanStoreHoldsLittleOfItsRows runs in a process of its own, so that nothing else counts.
 func TestALeanStoreHoldsLittleOfItsRows(t *testing.T) {
+	cachetest.MeasuresMemory(t)
 	if os.Getenv(leanChild) != "" {
 		leanLife(t)
 		return

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duskfs/duskfs/cache/cachetest"
 	"github.com/duskfs/duskfs/graph/graphtest"
 )
 
@@ -20,6 +21,7 @@ const mostOfAnUpload = 64
 // TestMemoryOfAnUpload uploads a folder by the program itself: all of it, once more, and without state to where it is
 // already.
 func TestMemoryOfAnUpload(t *testing.T) {
+	cachetest.MeasuresMemory(t)
 	server, err := graphtest.New(graphtest.Options{Seed: 7})
 	if err != nil {
 		t.Fatal(err)
