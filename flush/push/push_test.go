@@ -34,14 +34,14 @@ func in(t *testing.T, files map[string]string, f func(t *testing.T, w *simtest.W
 	})
 }
 
-func must(t *testing.T, errs ...error) {
+func must(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func put(t *testing.T, d *graphtest.Drive, path, data string) {
+func put(t testing.TB, d *graphtest.Drive, path, data string) {
 	t.Helper()
 	_, err := d.Put(path, []byte(data))
 	must(t, err)

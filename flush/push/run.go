@@ -212,7 +212,7 @@ func (r *run) start(ctx context.Context, first int, others []int) {
 			}
 			began := r.p.o.Now()
 			v := t.run(ctx)
-			v.Step, v.Took, v.OldETag = s, r.p.o.Now().Sub(began), t.before()
+			v.Step, v.Took, v.OldETag = t.s, r.p.o.Now().Sub(began), t.before()
 			leave()
 			r.events <- event{i: i, end: true, verdict: v, seats: &seats}
 		}()

@@ -159,19 +159,15 @@ func (t *task) update(ctx context.Context) verdict {
 	if v, ok := t.begin(); !ok {
 		return v
 	}
-	tag, aside := base.ETag, false
+	tag := base.ETag
 	for try := 1; ; try++ {
 		item, err := t.svc.Update(ctx, t.a.Item, c, tag)
 		if err == nil {
 			return t.commit(item, Sent)
 		}
-		if errors.Is(err, graph.Exist) && !aside && c.Parent == "" && name.Same(c.Name, base.Name) {
+		if errors.Is(err, graph.Exist) && t.s.Op == plan.Move && !t.req.Last && c.Parent == "" && name.Same(c.Name, base.Name) {
 			// A name in another Unicode form collides with itself there: it goes by way of a third.
-			aside = true
-			if item, err = t.svc.Update(ctx, t.a.Item, graph.Change{Name: name.Temporary(string(t.a.Item))}, tag); err == nil {
-				tag = item.ETag
-				continue
-			}
+			return t.park(ctx)
 		}
 		if !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Lost) {
 			return t.refused(ctx, err)
@@ -189,6 +185,20 @@ func (t *task) update(ctx context.Context) verdict {
 		}
 		tag = now.ETag
 	}
+}
+
+// park turns a Move that its own item is in the way of into a Park. The Move is for the next round: so whoever comes
+// next, whatever cuts this short, knows where the item is.
+func (t *task) park(ctx context.Context) verdict {
+	if v := t.forget(verdict{}); v.fatal != nil {
+		return v
+	}
+	t.s.Op, t.a.Op = plan.Park, string(plan.Park)
+	t.s.Name = name.Temporary(string(t.a.Item))
+	t.a.Name = t.s.Name
+	v := t.update(ctx)
+	v.again = true
+	return v
 }
 
 // has reports whether an item is what a change asked for.
