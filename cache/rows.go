@@ -18,6 +18,7 @@ const (
 	rowTwin     = 'z' // z drive item: shown as a twin, as another item has its name here
 	rowGone     = 'g' // g drive item -> Gone
 	rowStep     = 's' // s drive ino item -> Attempt under way
+	rowMissed   = 'l' // l drive ino -> Attempt that made a file, perhaps
 	rowInbox    = 'q' // q drive item -> incoming item, last state wins
 	rowSeen     = 'e' // e drive item: brought by the enumeration under way
 	rowReport   = 'r' // r drive number -> Report
@@ -101,6 +102,8 @@ func stepKey(d DriveNum, ino Ino, item graph.ItemID) []byte {
 	}
 	return k
 }
+
+func missedKey(d DriveNum, ino Ino) []byte { return be64(drivePrefix(rowMissed, d), uint64(ino)) }
 
 func numberKey(kind byte, d DriveNum, n uint64) []byte { return be64(drivePrefix(kind, d), n) }
 

@@ -97,6 +97,9 @@ func (r *Refresher) Run(ctx context.Context) (Result, error) {
 	c := cycle{Refresher: r, probed: map[graph.ItemID]bool{}, there: map[graph.ItemID]graph.Item{}}
 	err := c.receive(ctx)
 	if err == nil {
+		err = c.inbox.Claim()
+	}
+	if err == nil {
 		err = c.apply(ctx)
 	}
 	if err == nil {

@@ -25,6 +25,7 @@ type Outbox interface {
 	Commit(a cache.Attempt, item graph.Item) (cache.Node, error)
 	Deleted(a cache.Attempt) error
 	Forget(a cache.Attempt) error
+	Missed(a cache.Attempt) error
 	Fail(a cache.Attempt, d cache.Deferral) error
 	Doubt(a cache.Attempt, d cache.Deferral) error
 	Adopt(ino cache.Ino, seq cache.Seq) error

@@ -65,6 +65,9 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 		p.sessions[a.Ino] = a
 		p.mu.Unlock()
 	}
+	if op == plan.Create {
+		return p.o.Outbox.Missed(a)
+	}
 	return p.o.Outbox.Forget(a)
 }
 

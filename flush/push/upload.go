@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -329,6 +330,8 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 		return t.publish(ctx, t.commit(now, Sent)), false
 	case look == nil && arrived(t.a, now):
 		return t.commit(now, Unchanged), false // somebody else has sent the same bytes
+	case t.s.Op == plan.Create && (look == nil || errors.Is(look, graph.NotExist)) && lost && !answered(err):
+		return t.refused(ctx, err), false // it may have been moved: the next refresh tells
 	case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
 		return verdict{}, true
 	case look != nil && lost && Stops(ctx, look):
@@ -337,6 +340,12 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 		return t.refused(ctx, look), false
 	}
 	return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err}), false
+}
+
+// answered reports whether the service itself has said that it failed, so that nothing was made.
+func answered(err error) bool {
+	var e *graph.Error
+	return errors.As(err, &e) && e.Status == http.StatusInternalServerError
 }
 
 // stubborn is the verdict on an upload that the service refuses as if something had been changed there, though

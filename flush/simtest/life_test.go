@@ -174,6 +174,8 @@ var found = []struct {
 	{"folders", 24866, "a folder made anew turned out to be one that something moved into, and two had one name in it"},
 	{"everything", 21488, "what waited when an enumeration began and was deleted since was believed to be there"},
 	{"refused and given up", 22030, "a rename that was half sent and given up left its temporary name"},
+	{"lost and written over", 23349, "a rename to another Unicode form of which an answer was lost left its temporary name"},
+	{"large files", 24998, "a file whose answer was lost and that was moved before a look was made twice"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }

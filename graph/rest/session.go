@@ -36,6 +36,7 @@ type session struct {
 	url      string
 	pos      int64     // bytes that the service has
 	size     int64     // of the next fragment, at most
+	whole    bool      // the last of them were sent, whatever came of it
 	seen     wireItem  // what is replaced, as it was right before the last fragment
 	troubles int       // failures in a row
 	asks     int       // how often the service was asked where the session stands
@@ -305,6 +306,7 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 			return graph.Item{}, false, err
 		}
 	}
+	s.whole = s.whole || last
 	pos, began := s.pos, time.Now()
 	r, err := s.d.c.do(ctx, call{op: "upload", item: s.label, method: http.MethodPut, url: s.url, storage: true,
 		slow:   last, // the service puts the file together
@@ -398,6 +400,9 @@ func (s *session) ask(ctx context.Context, all bool) (i graph.Item, done bool, e
 func (s *session) committed(ctx context.Context) (graph.Item, bool, error) {
 	w, err := s.look(ctx, knownMissing)
 	switch {
+	case errors.Is(err, graph.NotExist) && s.u.ID == "" && s.whole: // it may have been moved since
+		s.over()
+		return graph.Item{}, false, s.fault(graph.Lost, "the upload session has ended, and the file is not where it was to be")
 	case errors.Is(err, graph.NotExist):
 		return graph.Item{}, false, errDead
 	case err != nil:

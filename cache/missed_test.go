@@ -1,0 +1,85 @@
+package cache_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
+)
+
+// A file was made there, the answer was lost, and it was moved before anybody looked: what comes in elsewhere with its
+// bytes and its time is it, and nothing else is.
+func TestWhatComesInCanBeWhatAMissedStepMade(t *testing.T) {
+	for _, c := range []struct {
+		about string
+		in    func(i graph.Item) graph.Item
+		do    func(w *world) // after the step
+		is    bool
+	}{
+		{about: "moved", is: true},
+		{about: "renamed", in: func(i graph.Item) graph.Item { i.Parent, i.Name = root, "b"; return i }, is: true},
+		{about: "renamed here too", do: func(w *world) { w.mv("/a", "/c") }, is: true},
+		{about: "written here since", do: func(w *world) { w.write("/a", "more") }, is: true},
+		{about: "times of whole seconds", in: func(i graph.Item) graph.Item { i.ModTime = i.ModTime.Truncate(time.Second); return i }, is: true},
+		{about: "another time", in: func(i graph.Item) graph.Item { i.ModTime = i.ModTime.Add(time.Second); return i }},
+		{about: "other bytes", in: func(i graph.Item) graph.Item { i.Hash = file("z", root, "z", "xyz").Hash; return i }},
+		{about: "no hash", in: func(i graph.Item) graph.Item { i.Hash = ""; return i }},
+		{about: "gone again", in: func(i graph.Item) graph.Item { i.Deleted = true; return i }},
+		{about: "a folder", in: func(i graph.Item) graph.Item { i.Type = graph.Folder; return i }},
+		{about: "made once more meanwhile", do: func(w *world) {
+			w.push(w.attempt("create", "/a"), w.answer("second", root, "a", "abc", "e2"))
+		}},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			w := newWorld(t, cache.Options{}, folder("f", root, "f"))
+			w.create("/a", "abc")
+			ino := w.at("/a").Ino
+			a := w.attempt("create", "/a")
+			in := w.answer("made", "f", "a", "abc", "e1")
+			a.Hash = in.Hash
+			w.seal(a)
+			_, err := w.out.Begin(a)
+			w.ok(err)
+			w.ok(w.out.Missed(a))
+			steps, err := w.out.Attempts()
+			w.ok(err)
+			w.equal("steps under way", len(steps), 0)
+			if c.do != nil {
+				c.do(w)
+			}
+			if c.in != nil {
+				in = c.in(in)
+			}
+			w.receive(in)
+			w.ok(w.in.Claim())
+			n, err := w.tr.Get(ino)
+			w.ok(err)
+			if is := n.Base != nil && n.Base.Item == "made"; is != c.is {
+				t.Fatalf("taken for what the step made: %v", is)
+			}
+			if c.is && (n.Base.Parent != root || n.Base.Name != "a" || n.Base.ETag != "e1") {
+				t.Errorf("base %+v", n.Base)
+			}
+			w.receive(w.answer("late", "f", "late", "abc", "e3"))
+			w.ok(w.in.Claim())
+			if m, err := w.tr.Get(ino); err != nil || m.Seq != n.Seq {
+				t.Errorf("a step that is forgotten takes %+v, %v", m.Base, err)
+			}
+		})
+	}
+}
+
+// What was removed here while it was made there is to be deleted, wherever it is by now.
+func TestWhatAMissedStepMadeCanBeRemovedByNow(t *testing.T) {
+	w := newWorld(t, cache.Options{}, folder("f", root, "f"))
+	w.create("/a", "abc")
+	a := w.attempt("create", "/a")
+	in := w.answer("made", "f", "a", "abc", "e1")
+	a.Hash = in.Hash
+	w.ok(w.out.Missed(a))
+	w.rm("/a")
+	w.receive(in)
+	w.ok(w.in.Claim())
+	w.equal("gone", w.gone(), "made")
+}
