@@ -316,7 +316,8 @@ func (t *task) offer(ctx context.Context, snap source) graph.Upload {
 }
 
 // lookUp finds out what became of an upload that failed with Changed, Exist or Lost. It goes again if nothing was changed
-// there; else the verdict counts.
+// there; else the verdict counts. A file that may have been made and is not there by that name may have been moved: the
+// next refresh tells (see Outbox.Missed).
 func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 	now, look := t.look(ctx)
 	lost := errors.Is(err, graph.Lost)
@@ -331,7 +332,7 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 	case look == nil && arrived(t.a, now):
 		return t.commit(now, Unchanged), false // somebody else has sent the same bytes
 	case t.s.Op == plan.Create && (look == nil || errors.Is(look, graph.NotExist)) && lost && !answered(err):
-		return t.refused(ctx, err), false // it may have been moved: the next refresh tells
+		return t.refused(ctx, err), false
 	case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
 		return verdict{}, true
 	case look != nil && lost && Stops(ctx, look):
