@@ -326,8 +326,11 @@ func (l *life) makeTwin() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	if len(infos) == 0 {
+		return
+	}
 	i := infos[l.rnd.IntN(len(infos))]
-	if i.Path == "/" || otherwise(i.Name) == i.Name {
+	if otherwise(i.Name) == i.Name {
 		return
 	}
 	s, made := l.token("there"), path.Join(path.Dir(i.Path), "in the making")
