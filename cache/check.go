@@ -241,8 +241,7 @@ func (c *checker) compare() error {
 	for k := range c.rows {
 		c.find("row %q is missing", k)
 	}
-	drives := *c.s.drives.Load()
-	for num := range drives {
+	for num, d := range c.x.known {
 		have, err := c.x.readCounts(num)
 		if err != nil {
 			return err
@@ -250,7 +249,7 @@ func (c *checker) compare() error {
 		if have != c.counts[num] {
 			c.find("drive %d counts %+v and should count %+v", num, have, c.counts[num])
 		}
-		if root := c.nodes[drives[num].Root]; root == nil || !root.Dir || root.Parent != 0 || !owns(root) {
+		if root := c.nodes[d.Root]; root == nil || !root.Dir || root.Parent != 0 || !owns(root) {
 			c.find("the root of drive %d is no root folder", num)
 		}
 	}

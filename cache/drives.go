@@ -25,7 +25,7 @@ func (x *tx) drive(d DriveNum) DriveInfo {
 	if i, ok := x.drives[d]; ok {
 		return i
 	}
-	return (*x.s.drives.Load())[d]
+	return x.known[d]
 }
 
 func (x *tx) setDrive(i DriveInfo) {
@@ -53,7 +53,7 @@ func (s *Store) AddDrive(d graph.Drive, root graph.Item) (DriveInfo, error) {
 	var info DriveInfo
 	err := s.update(grows, func(x *tx) error {
 		last := DriveNum(0)
-		for num, known := range *s.drives.Load() {
+		for num, known := range x.known {
 			last = max(last, num)
 			if graph.SameDrive(known.Drive.ID, d.ID) {
 				info = known

@@ -37,6 +37,36 @@ func openTest(t *testing.T, dir string) *Store {
 	return s
 }
 
+// A name that comes while somebody looks for it is found or looked for again: the folder is not called complete by one
+// who cannot see what made it so.
+func TestAnEnumerationThatEndsMeanwhileHidesNothing(t *testing.T) {
+	s := openTest(t, t.TempDir())
+	d, err := s.AddDrive(graph.Drive{ID: "d"}, graph.Item{ID: "root", Root: true, Type: graph.Folder})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.view(func(x *tx) error {
+		in := s.Inbox(d.Num)
+		a := graph.Item{ID: "a", Parent: "root", Name: "a", Type: graph.File, ETag: "a1"}
+		if err := errors.Join(in.Begin(true, time.Now()),
+			in.Receive(graph.Page{Items: []graph.Item{a}, Next: "n", Done: true}), in.Enumerated(time.Now())); err != nil {
+			return err
+		}
+		p, err := x.folder(d.Root)
+		if err != nil {
+			return err
+		}
+		_, err = x.lookup(p, "a")
+		return err
+	})
+	if !errors.Is(err, ErrUnlisted) {
+		t.Error(err)
+	}
+	if _, err := s.Tree().Lookup(d.Root, "a"); err != nil {
+		t.Error(err)
+	}
+}
+
 // filled has a folder /f with n files, enumerated.
 func filled(t *testing.T, dir string, n int) (*Store, DriveInfo) {
 	t.Helper()

@@ -103,6 +103,7 @@ func Open(dir string, o Options) (*Store, error) {
 		held: map[Ino]int{},
 		inos: lease{name: metaInos}, seqs: lease{name: metaSeqs},
 	}
+	s.drives.Store(&map[DriveNum]DriveInfo{})
 	s.upkeep.store = s
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.shut())

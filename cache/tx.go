@@ -42,6 +42,8 @@ type tx struct {
 	nodes  map[Ino]*Node // read or written by this transaction; nil: known not to exist
 	counts map[DriveNum]counts
 	drives map[DriveNum]DriveInfo // changed
+	// known are the drives as this began: what a snapshot has of them may be newer, never older.
+	known  map[DriveNum]DriveInfo
 	seqNum Seq
 	// gen is that of Store.unsent as this began; dirtied: this changes what that counts.
 	gen     uint64
@@ -93,9 +95,11 @@ func (s *Store) view(fn func(*tx) error) (err error) {
 		}
 		err = s.guard.judge(err)
 	}()
-	gen := s.unsent.now() // before the snapshot: what is counted in it may be newer, never older
+	// Both before the snapshot. A drive that counts as enumerated here has all its items in it: else a name that came
+	// meanwhile would be said not to be there.
+	gen, known := s.unsent.now(), *s.drives.Load()
 	err = s.db.View(func(t *badger.Txn) error {
-		return fn(&tx{s: s, t: t, now: s.now(), gen: gen})
+		return fn(&tx{s: s, t: t, now: s.now(), gen: gen, known: known})
 	})
 	ended = true
 	return err
@@ -137,7 +141,7 @@ func (s *Store) commit(g growth, whole map[Ino]bool, fn func(*tx) error) (x *tx,
 		err = s.guard.judge(err)
 	}()
 	x = &tx{s: s, t: s.db.NewTransaction(true), write: true, now: s.now(), whole: whole,
-		nodes: map[Ino]*Node{}, gen: s.unsent.now()}
+		nodes: map[Ino]*Node{}, gen: s.unsent.now(), known: *s.drives.Load()}
 	defer x.t.Discard()
 	err = fn(x)
 	if err == nil {
