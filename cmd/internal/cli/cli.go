@@ -69,6 +69,7 @@ type app struct {
 	configFile string
 	json       bool
 	flags      map[string]config.Flag // settings given as flags or arguments
+	warned     bool                   // of secrets that others may read
 }
 
 func (a *app) root() *cobra.Command {
@@ -145,9 +146,29 @@ func (a *app) jsonFlag(c *cobra.Command) {
 	c.Flags().BoolVar(&a.json, "json", false, "print JSON (see docs/CLI.md)")
 }
 
-// config loads the configuration.
-func (a *app) config() (*config.Config, error) {
+// load loads the configuration.
+func (a *app) load() (*config.Config, error) {
 	return config.Load(config.Sources{File: a.configFile, Environ: a.Environ, Flags: a.flags, Work: a.Work})
+}
+
+// config loads the configuration, and warns of secrets in it that others may read.
+func (a *app) config() (*config.Config, error) {
+	c, err := a.load()
+	if err == nil {
+		a.warn(c)
+	}
+	return c, err
+}
+
+// warn says once which files with a secret others may read.
+func (a *app) warn(c *config.Config) {
+	if a.warned {
+		return
+	}
+	a.warned = true
+	for _, e := range c.Exposed() {
+		fmt.Fprintf(a.Err, "duskfs: %s: %s; %s mends that\n", e.File, e.What(), e.Remedy())
+	}
 }
 
 // scriptConfig is config for the commands that do the older scripts' jobs: they also read the .env of the
@@ -155,10 +176,14 @@ func (a *app) config() (*config.Config, error) {
 func (a *app) scriptConfig() (*config.Config, error) {
 	in, err := fusemount.Within(a.Work)
 	c, cerr := config.Load(config.Sources{File: a.configFile, Environ: a.Environ, Flags: a.flags, Work: a.Work, WorkEnv: err == nil && !in})
-	if cerr == nil && c.Ignored() != "" {
+	if cerr != nil {
+		return nil, cerr
+	}
+	if c.Ignored() != "" {
 		fmt.Fprintln(a.Err, "duskfs: "+c.Ignored())
 	}
-	return c, cerr
+	a.warn(c)
+	return c, nil
 }
 
 // daemon finds the mount that a path belongs to; an empty path means the one at hand.

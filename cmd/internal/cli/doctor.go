@@ -18,8 +18,8 @@ func (a *app) doctorCommand() *cobra.Command {
 		Long: `Looks at this machine, the state folder, every account in it and every mount, and says what is wrong
 and what to do. It asks the service nothing. It works with and without mounts.
 
---fix mends what can be mended without losing anything: mounts whose daemon is gone, a state folder
-that others may look into, and damaged state that was moved aside, once its unsent work was copied out.
+--fix mends what can be mended without losing anything: mounts whose daemon is gone, a state folder or
+secrets that others may look into, and damaged state that was moved aside, once its unsent work was copied out.
 --scrub reads all bytes that are kept and compares them with the hashes of the service, and all that is
 known of the drives. What is wrong of bytes is put aside and fetched again when it is read.
 --bundle writes a report to send in: versions, settings, findings and the logs, without names of files,
@@ -36,7 +36,7 @@ Exit status: 0 all is well, or was mended; 3 something is wrong.`,
 }
 
 func (a *app) doctor(ctx context.Context, o daemon.Checkup, bundle string) error {
-	cfg, err := a.config()
+	cfg, err := a.load() // what it warns of is a finding here
 	if err != nil {
 		return err
 	}

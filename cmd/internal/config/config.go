@@ -67,6 +67,7 @@ type Config struct {
 	zone    *time.Location
 	values  []Value
 	ignored string
+	exposed []Exposed
 }
 
 // Upload is what `duskfs upload` does when no arguments say otherwise.
@@ -136,6 +137,9 @@ func (c *Config) Source(key string) string {
 // Ignored says in a sentence why the .env of the working directory was not read, empty if it was or if
 // there is none.
 func (c *Config) Ignored() string { return c.ignored }
+
+// Exposed lists the files that hold a secret and that others may read or change, though whoever runs this could guard them.
+func (c *Config) Exposed() []Exposed { return c.exposed }
 
 // With returns the configuration with other values of some keys, for one job.
 func (c *Config) With(settings map[string]string) (*Config, error) {

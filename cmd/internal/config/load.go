@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +74,8 @@ func Load(s Sources) (*Config, error) {
 		}
 	}
 	dirs := DirsOf(runtime.GOOS, env)
-	layers, ignored, err := fileLayers(s, dirs)
+	c := &Config{}
+	layers, err := c.fileLayers(s, dirs)
 	if err != nil {
 		return nil, err
 	}
@@ -92,17 +94,25 @@ func Load(s Sources) (*Config, error) {
 	}
 	layers = append(layers, seeds, ours, flags)
 
-	c := &Config{ignored: ignored}
 	for _, k := range Keys() {
 		if err := c.take(k, layers, place{dirs: dirs, base: s.Work}); err != nil {
 			return nil, err
 		}
 	}
+	if c.Certificate != "" {
+		c.expose(c.Certificate)
+	}
 	return c, nil
 }
 
-// fileLayers reads the files, lowest first. ignored says why a .env was left alone.
-func fileLayers(s Sources, dirs Dirs) (layers []map[string]entry, ignored string, err error) {
+// fileLayers reads the files, lowest first, and notes what there is to say of them.
+func (c *Config) fileLayers(s Sources, dirs Dirs) (layers []map[string]entry, err error) {
+	add := func(file string, l map[string]entry) {
+		layers = append(layers, l)
+		if slices.ContainsFunc(Keys(), func(k Key) bool { return k.hides(l[k.Name].value) }) {
+			c.expose(file)
+		}
+	}
 	byDefault := filepath.Join(dirs.Config, "config.yaml")
 	isEnv := strings.HasSuffix(s.File, ".env")
 	named := s.File
@@ -114,10 +124,10 @@ func fileLayers(s Sources, dirs Dirs) (layers []map[string]entry, ignored string
 		var ce *Error
 		switch {
 		case err == nil:
-			layers = append(layers, l)
+			add(byDefault, l)
 		case errors.As(err, &ce) && !exists(byDefault):
 		default:
-			return nil, "", err
+			return nil, err
 		}
 	}
 	if named != "" {
@@ -127,18 +137,21 @@ func fileLayers(s Sources, dirs Dirs) (layers []map[string]entry, ignored string
 		}
 		l, err := read(named, filepath.Dir(named))
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		layers = append(layers, l)
+		add(named, l)
 	}
 	if !s.WorkEnv || isEnv {
-		return layers, "", nil
+		return layers, nil
 	}
-	l, ignored, err := readWorkEnv(filepath.Join(s.Work, ".env"))
+	file := filepath.Join(s.Work, ".env")
+	l, ignored, err := readWorkEnv(file)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return append(layers, l), ignored, nil
+	c.ignored = ignored
+	add(file, l)
+	return layers, nil
 }
 
 func exists(file string) bool {

@@ -35,6 +35,7 @@ type Checkup struct {
 func Doctor(ctx context.Context, cfg *config.Config, o Checkup) []control.Finding {
 	d := &doctor{ctx: ctx, cfg: cfg, o: o}
 	d.machine()
+	d.secrets()
 	if !d.state() {
 		return d.found
 	}
@@ -89,6 +90,13 @@ func (d *doctor) machine() {
 		return
 	}
 	d.fine("machine", "file systems can be mounted")
+}
+
+// secrets looks who may read the files that the configuration has its secrets from.
+func (d *doctor) secrets() {
+	for _, e := range d.cfg.Exposed() {
+		d.fixable(control.Finding{Kind: "sign-in", Path: e.File, Text: e.What()}, e.Guard)
+	}
 }
 
 // state looks at the state folder, and reports whether there is more to look at.
