@@ -65,7 +65,7 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 	k.pusher = push.New(push.Options{
 		Outbox: k.outbox, Nodes: o.Store.Tree(), Content: o.Store.Content(), Service: d.Service,
 		Writeback: o.Writeback, Logger: o.Logger, Now: o.Now, Parallel: o.Parallel,
-		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue,
+		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue, Sessions: sessions{n, d.Num},
 	})
 	return k
 }

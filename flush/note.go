@@ -20,7 +20,8 @@ const noteFile = "engine.json"
 // noteEvery is how often the time of a refresh is written down at most.
 const noteEvery = time.Hour
 
-// note is what an engine remembers beyond its own life. Losing it loses nothing that matters.
+// note is what an engine remembers beyond its own life. Losing it loses nothing that matters. Others cannot read the file:
+// addresses of upload sessions are credentials.
 type note struct {
 	path string
 	log  *slog.Logger
@@ -35,6 +36,8 @@ type noteText struct {
 	Reached map[cache.DriveNum]time.Time `json:"reached"` // when remote changes were last brought in
 	// Unpublished are files that were sent and could not be checked in.
 	Unpublished map[cache.DriveNum][]unpublished `json:"unpublished,omitempty"`
+	// Sessions are upload sessions that were broken off.
+	Sessions map[cache.DriveNum][]cache.Attempt `json:"sessions,omitempty"`
 }
 
 // unpublished is a file that others do not see.
@@ -63,6 +66,35 @@ func (n *note) setUnpublished(d cache.DriveNum, list []unpublished) {
 	}
 	n.text.Unpublished[d] = list
 	n.write()
+}
+
+// sessions is what a note keeps of one drive for its Pusher.
+type sessions struct {
+	*note
+	drive cache.DriveNum
+}
+
+// Sessions implements push.Sessions.
+func (s sessions) Sessions() []cache.Attempt {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.text.Sessions[s.drive])
+}
+
+// KeepSessions implements push.Sessions.
+func (s sessions) KeepSessions(list []cache.Attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(list) == 0 && len(s.text.Sessions[s.drive]) == 0 {
+		return
+	}
+	if s.text.Sessions == nil {
+		s.text.Sessions = map[cache.DriveNum][]cache.Attempt{}
+	}
+	if s.text.Sessions[s.drive] = list; len(list) == 0 {
+		delete(s.text.Sessions, s.drive)
+	}
+	s.write()
 }
 
 func readNote(dir string, log *slog.Logger) *note {

@@ -73,6 +73,16 @@ type Options struct {
 	// versions of the item now. It is called by several goroutines, and again for the same bytes if the upload
 	// could not be recorded, or if it returned an error: something that stops everything for now. nil ignores them.
 	Overtaken func(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) error
+	// Sessions remembers upload sessions beyond the life of this Pusher; nil remembers none.
+	Sessions Sessions
+}
+
+// Sessions remembers upload sessions that were broken off, so that another process can go on with them. The service refuses a
+// second one for the same file until the first has expired (Q20). They carry credentials.
+type Sessions interface {
+	Sessions() []cache.Attempt
+	// KeepSessions replaces them. Losing them costs time alone.
+	KeepSessions([]cache.Attempt)
 }
 
 // Pusher sends to one drive. One Recover or Run at a time.
@@ -102,7 +112,13 @@ func New(o Options) *Pusher {
 	if o.Writeback == nil {
 		o.Writeback = func(cache.Ino) {}
 	}
-	return &Pusher{o: o, sessions: map[cache.Ino]cache.Attempt{}, busy: map[cache.Ino]int{}}
+	p := &Pusher{o: o, sessions: map[cache.Ino]cache.Attempt{}, busy: map[cache.Ino]int{}}
+	if o.Sessions != nil {
+		for _, a := range o.Sessions.Sessions() {
+			p.sessions[a.Ino] = a
+		}
+	}
+	return p
 }
 
 // Request says how to run a plan.

@@ -3,6 +3,8 @@ package push
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
@@ -63,6 +65,7 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 	if a.Session != "" {
 		p.mu.Lock()
 		p.sessions[a.Ino] = a
+		p.keepSessions()
 		p.mu.Unlock()
 	}
 	if op == plan.Create {
@@ -119,33 +122,57 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 	return false
 }
 
+// keepSessions writes down which sessions there are. The caller has mu.
+func (p *Pusher) keepSessions() {
+	if p.o.Sessions != nil {
+		p.o.Sessions.KeepSessions(slices.Collect(maps.Values(p.sessions)))
+	}
+}
+
 // session takes the address of an upload session that was begun for the same bytes, empty if there
-// is none.
-func (p *Pusher) session(a cache.Attempt) string {
+// is none. One that was begun for others is ended: it would stand in the way.
+func (p *Pusher) session(ctx context.Context, a cache.Attempt) string {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	b, ok := p.sessions[a.Ino]
-	if !ok || b.Op != a.Op || b.Item != a.Item || b.Parent != a.Parent || b.Name != a.Name ||
-		b.Size != a.Size || !b.Hash.Equal(a.Hash) || !sameSecond(b.ModTime, a.ModTime) {
+	if ok {
+		delete(p.sessions, a.Ino)
+		p.keepSessions()
+	}
+	p.mu.Unlock()
+	if !ok {
 		return ""
 	}
-	delete(p.sessions, a.Ino)
+	if b.Op != a.Op || b.Item != a.Item || b.Parent != a.Parent || b.Name != a.Name ||
+		b.Size != a.Size || !b.Hash.Equal(a.Hash) || !sameSecond(b.ModTime, a.ModTime) {
+		p.abandon(ctx, b)
+		return ""
+	}
 	return b.Session
 }
 
-// abandonRest ends the upload sessions that nobody went on with.
+// abandonRest ends the upload sessions that nobody will go on with: their files are gone, or were sent otherwise.
 func (p *Pusher) abandonRest(ctx context.Context) {
 	p.mu.Lock()
-	rest := p.sessions
-	p.sessions = map[cache.Ino]cache.Attempt{}
+	rest := slices.Collect(maps.Values(p.sessions))
 	p.mu.Unlock()
+	for _, a := range rest {
+		if n, err := p.o.Nodes.Get(a.Ino); err == nil && n.Written {
+			continue // the next flush sends it
+		}
+		p.abandon(ctx, a)
+		p.mu.Lock()
+		delete(p.sessions, a.Ino)
+		p.keepSessions()
+		p.mu.Unlock()
+	}
+}
+
+func (p *Pusher) abandon(ctx context.Context, a cache.Attempt) {
 	abandoner, ok := p.o.Service.(Abandoner)
 	if !ok {
 		return
 	}
-	for _, a := range rest {
-		if err := abandoner.Abandon(ctx, a.Session); err != nil {
-			p.o.Logger.Debug("an upload session could not be ended", "name", a.Name, "err", err)
-		}
+	if err := abandoner.Abandon(ctx, a.Session); err != nil {
+		p.o.Logger.Debug("an upload session could not be ended", "name", a.Name, "err", err)
 	}
 }

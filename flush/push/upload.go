@@ -59,7 +59,7 @@ func (t *task) upload(ctx context.Context) verdict {
 			return v
 		}
 	}
-	t.a.Session = t.p.session(t.a)
+	t.a.Session = t.p.session(ctx, t.a)
 	if v, ok := t.begin(); !ok {
 		return v
 	}
