@@ -23,6 +23,8 @@ type Receipt struct {
 	Steps    []ReceiptStep `json:"steps"`
 	Deferred int           `json:"deferred"`
 	Error    string        `json:"error,omitempty"` // why it ended early
+	// Part: it was limited to some paths.
+	Part bool `json:"part,omitempty"`
 }
 
 // ReceiptStep is one step of a flush.

@@ -29,7 +29,7 @@ func (k *keeper) flush(ctx context.Context, j job, progress func(Progress)) (Dri
 	f := &flight{
 		keeper: k, job: j, show: display{tell: progress, now: k.o.Now, base: Progress{Drive: k.d.Num, Name: k.d.Name}},
 		res:     DriveResult{Drive: k.d.Num, Name: k.d.Name},
-		receipt: cache.Receipt{Started: k.o.Now()},
+		receipt: cache.Receipt{Started: k.o.Now(), Part: len(j.paths) > 0},
 		gap:     k.o.Now().Sub(k.note.reached(k.d.Num)) > longGap,
 	}
 	f.show.shown = func(p Progress) {
@@ -366,7 +366,7 @@ func (f *flight) close(ctx context.Context, err error) error {
 func (f *flight) full() Receipt {
 	r := Receipt{
 		Schema: ReceiptSchema, Started: f.receipt.Started.UTC(), Ended: f.receipt.Ended.UTC(), Account: f.o.Account,
-		Num: f.d.Num, Name: f.d.Name, Trigger: "asked", Error: f.receipt.Error, Items: f.items,
+		Num: f.d.Num, Name: f.d.Name, Trigger: "asked", Paths: f.paths, Error: f.receipt.Error, Items: f.items,
 		Totals: ReceiptTotals{
 			Sent: f.res.Sent, Bytes: f.res.Bytes, Deferred: f.res.Deferred, Busy: f.res.Busy, Conflicts: f.res.Conflicts,
 			Guarded: f.res.Guarded, Left: f.res.Left, Took: f.receipt.Ended.Sub(f.receipt.Started).Milliseconds(),

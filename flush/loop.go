@@ -199,14 +199,14 @@ func (k *keeper) report(ctx context.Context, what string, err error) bool {
 	return false
 }
 
-// lastWhole returns the newest receipt of a flush that did not end early, nil if there is none.
+// lastWhole returns the newest receipt of a flush that was for all of the drive and did not end early, nil if there is none.
 func (k *keeper) lastWhole() *cache.Receipt {
 	receipts, err := k.reports.Receipts(20)
 	if err != nil {
 		return nil
 	}
 	for i := range receipts {
-		if receipts[i].Error == "" {
+		if receipts[i].Error == "" && !receipts[i].Part {
 			return &receipts[i]
 		}
 	}

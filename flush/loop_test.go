@@ -88,6 +88,42 @@ func TestAFlushStartsAtItsTimeOfDay(t *testing.T) {
 	})
 }
 
+func TestAFlushOfAPathMakesUpForNothingElse(t *testing.T) {
+	one := func(t *testing.T, w *simtest.World) {
+		t.Helper()
+		res, err := w.Engine.Flush(t.Context(), flush.Request{Paths: []flush.Path{{Drive: w.Num, Path: "/a.txt"}}})
+		must(t, err)
+		full, err := flush.ReadReceipt(w.Dir, res.Drives[0].File)
+		if must(t, err); pending(w) != 1 || len(full.Paths) != 1 || full.Paths[0] != "/a.txt" {
+			t.Errorf("%d pending after one of two was sent; receipt %+v", pending(w), full)
+		}
+	}
+	t.Run("at", func(t *testing.T) {
+		running(t, at18(t), func(t *testing.T, w *simtest.World) {
+			w.Engine.Pause()
+			must(t, w.Write("/a.txt", []byte("1")), w.Write("/b.txt", []byte("2")))
+			until(19)
+			one(t, w)
+			w.Engine.Resume()
+			until(19.1)
+			if pending(w) != 0 {
+				t.Error("a flush of one file has taken the place of the one at 18:00")
+			}
+		})
+	})
+	t.Run("after", func(t *testing.T) {
+		running(t, flush.Options{After: 15 * time.Minute, Poll: time.Hour}, func(t *testing.T, w *simtest.World) {
+			must(t, w.Write("/a.txt", []byte("1")), w.Write("/b.txt", []byte("2")))
+			until(0.1)
+			one(t, w)
+			until(1)
+			if pending(w) != 0 {
+				t.Error("a flush of one file keeps the other from being sent")
+			}
+		})
+	})
+}
+
 func TestAScheduledFlushThatWasOfflineRunsLater(t *testing.T) {
 	running(t, at18(t), func(t *testing.T, w *simtest.World) {
 		must(t, w.Write("/a.txt", []byte("1")))

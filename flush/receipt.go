@@ -27,9 +27,10 @@ type Receipt struct {
 	Account string         `json:"account"` // sign-in name, may be empty
 	Drive   graph.DriveID  `json:"drive"`
 	Num     cache.DriveNum `json:"num"`
-	Name    string         `json:"name"`    // of the drive, as people see it
-	Trigger string         `json:"trigger"` // "asked" or "schedule"
-	Host    string         `json:"host"`    // machine
+	Name    string         `json:"name"`            // of the drive, as people see it
+	Trigger string         `json:"trigger"`         // "asked" or "schedule"
+	Host    string         `json:"host"`            // machine
+	Paths   []string       `json:"paths,omitempty"` // that the flush was limited to
 	// Folder is the plain folder that an upload brought, and Target where its content went, from the root of the
 	// drive; both are empty for a flush.
 	Folder  string        `json:"folder,omitempty"`
