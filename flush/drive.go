@@ -53,6 +53,11 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 		outbox: o.Store.Outbox(d.Num), reports: o.Store.Reports(d.Num),
 		turn: make(chan struct{}, 1), bell: make(chan struct{}, 1),
 	}
+	if !d.ReadOnly {
+		if err := finishReceipts(o.State, d.Num); err != nil {
+			o.Logger.Warn("what a flush did that was killed cannot be told", "drive", d.Name, "err", err)
+		}
+	}
 	k.awake = make(chan struct{})
 	if !d.Asleep || !d.ReadOnly {
 		k.wakeUp()

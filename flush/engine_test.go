@@ -86,6 +86,66 @@ func TestAReceiptInAFileTellsOfEveryStep(t *testing.T) {
 	})
 }
 
+func TestAReceiptNamesTheRequestsOfEveryStep(t *testing.T) {
+	in(t, dawn, func(t *testing.T, w *simtest.World) {
+		day(t, w)
+		must(t, w.Far.Lock("/edit.txt", 0))
+		full, err := flush.ReadReceipt(w.Dir, w.Flush().File)
+		must(t, err)
+		for _, i := range full.Items {
+			if i.Outcome != "unchanged" && len(i.Requests) == 0 {
+				t.Errorf("no request: %+v", i)
+			}
+			if i.Request != "" && !slices.Contains(i.Requests, i.Request) {
+				t.Errorf("the request that was refused is not among those of the step: %+v", i)
+			}
+		}
+		must(t, w.Far.Lock("/edit.txt", -1))
+		w.Flush()
+		w.Equal()
+	})
+}
+
+func TestAFlushThatIsKilledLeavesAReceiptOfWhatItDid(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Mkdir("/d"), w.Write("/d/a.txt", []byte("a")), w.Write("/d/b.bin", simtest.Data("b", 900<<10)))
+		kept := filepath.Join(t.TempDir(), "kept")
+		puts := 0
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if r.Method == http.MethodPut {
+				if puts++; puts == 3 { // the second fragment of b.bin
+					w.Keep(kept)
+				}
+			}
+			return under.RoundTrip(r)
+		})
+		w.Flush()
+		w.Between(nil)
+		parts, err := filepath.Glob(filepath.Join(w.Dir, "receipts", ".*"))
+		if err != nil || len(parts) > 0 {
+			t.Errorf("a flush that has ended left %v, %v", parts, err)
+		}
+		w.Open(kept)
+		list, err := flush.Receipts(kept, 0)
+		must(t, err)
+		if len(list) != 1 {
+			t.Fatalf("receipts: %+v", list)
+		}
+		full, err := flush.ReadReceipt(kept, list[0].ID)
+		must(t, err)
+		if !strings.Contains(full.Error, "process ended") || full.Totals.Sent != 2 || full.Totals.Bytes != 1 || len(full.Items) != 2 ||
+			full.Items[1].Path != "/d/a.txt" || full.Items[1].Item == "" || full.Account != "" || string(full.Drive) != w.Far.ID() {
+			t.Errorf("receipt: %+v", full)
+		}
+		w.Use(w.Near)
+		if again, err := flush.Receipts(kept, 0); err != nil || len(again) != 1 {
+			t.Errorf("receipts: %+v, %v", again, err)
+		}
+		w.Flush()
+		w.Equal()
+	})
+}
+
 // stranger is a service with another drive behind it.
 type stranger struct {
 	graph.Service

@@ -64,8 +64,9 @@ type flight struct {
 	res     DriveResult
 	receipt cache.Receipt
 	items   []ReceiptItem
-	last    plan.Plan  // of the last round
-	root    graph.Item // as the service has it, once that was asked
+	part    *ReceiptFile // what it did so far, in case the process is killed; nil if that cannot be written
+	last    plan.Plan    // of the last round
+	root    graph.Item   // as the service has it, once that was asked
 	library bool
 	gap     bool  // nobody has looked at the service for long
 	sent    int64 // bytes, for the limit
@@ -132,7 +133,7 @@ func (f *flight) run(ctx context.Context) error {
 
 // send carries out one round. over says that the time of the flush has run out.
 func (f *flight) send(ctx context.Context, todo plan.Plan, last bool, until time.Time) (done push.Result, over bool, err error) {
-	req := push.Request{Last: last, IncludeOpen: f.IncludeOpen, Look: f.gap, Library: f.library, Progress: f.show.step}
+	req := push.Request{Last: last, IncludeOpen: f.IncludeOpen, Look: f.gap, Library: f.library, Progress: f.show.step, Ended: f.ended}
 	if most := f.o.Limits.Bytes; most > 0 {
 		if req.Bytes = most - f.sent; req.Bytes <= 0 {
 			req.Bytes = 1 // nothing with bytes begins but the first
@@ -148,6 +149,7 @@ func (f *flight) send(ctx context.Context, todo plan.Plan, last bool, until time
 		sending, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
+	f.beginPart()
 	stop := f.show.run()
 	done, err = f.pusher.Run(sending, todo, req)
 	stop()
@@ -158,6 +160,27 @@ func (f *flight) send(ctx context.Context, todo plan.Plan, last bool, until time
 		return done, true, nil
 	}
 	return done, false, err
+}
+
+// beginPart begins what FinishReceipt makes a receipt of if this process is killed.
+func (f *flight) beginPart() {
+	if f.part != nil {
+		return
+	}
+	r := f.full()
+	r.Totals, r.Items = ReceiptTotals{}, nil
+	var err error
+	if f.part, err = BeginReceipt(f.o.State, r); err != nil {
+		f.o.Logger.Warn("what this flush does is written down at its end alone", "drive", f.d.Name, "err", err)
+	}
+}
+
+// ended writes down how a step ended, unless the next round tries it again.
+func (f *flight) ended(d push.Done) {
+	if f.part != nil && (d.Outcome == push.Sent || d.Outcome == push.Unchanged || d.Outcome == push.Deferred) {
+		f.part.Add(ReceiptItemOf(d))
+		f.part.Flush() // so that it is known whatever ends this process
+	}
 }
 
 // plan makes the plan of a round. What was deferred in this flush is not tried again in its later
@@ -300,14 +323,7 @@ func (f *flight) count(done push.Result, final bool) {
 			Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: string(d.Item),
 			Bytes: d.Bytes, Outcome: string(d.Outcome), Reason: d.Reason,
 		})
-		item := ReceiptItem{
-			Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: d.Item, OldETag: d.OldETag, ETag: d.ETag,
-			Bytes: d.Bytes, Hash: d.Hash, Outcome: string(d.Outcome), Reason: d.Reason, Took: d.Took.Milliseconds(), Request: d.Request,
-		}
-		if item.Item == "" {
-			item.Item = d.Step.Item
-		}
-		f.items = append(f.items, item)
+		f.items = append(f.items, ReceiptItemOf(d))
 	}
 }
 
@@ -334,6 +350,13 @@ func brief(steps []cache.ReceiptStep) []cache.ReceiptStep {
 // close writes the receipts of a flush that ended with err, and brings the quota up to date.
 func (f *flight) close(ctx context.Context, err error) error {
 	f.learn(f.res.Sent, f.denied)
+	if f.part != nil {
+		defer func() {
+			if err := f.part.Discard(); err != nil {
+				f.o.Logger.Warn("a part of a receipt is left", "drive", f.d.Name, "err", err)
+			}
+		}()
+	}
 	p, perr := f.outbox.Pending()
 	f.res.Left = p.Items
 	if perr != nil || len(f.receipt.Steps) == 0 {

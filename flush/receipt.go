@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 )
 
@@ -69,6 +70,21 @@ type ReceiptItem struct {
 	Reason  string       `json:"reason,omitempty"`
 	Took    int64        `json:"took_ms"`
 	Request string       `json:"request,omitempty"` // the service's id of the request that was refused
+	// Requests are the service's ids of those that may have changed something, oldest first, ten at most.
+	Requests []string `json:"requests,omitempty"`
+}
+
+// ReceiptItemOf tells of a step.
+func ReceiptItemOf(d push.Done) ReceiptItem {
+	i := ReceiptItem{
+		Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: d.Item, OldETag: d.OldETag, ETag: d.ETag,
+		Bytes: d.Bytes, Hash: d.Hash, Outcome: string(d.Outcome), Reason: d.Reason, Took: d.Took.Milliseconds(),
+		Request: d.Request, Requests: d.Requests,
+	}
+	if i.Item == "" {
+		i.Item = d.Step.Item
+	}
+	return i
 }
 
 // receiptDir, inside the folder of the account's state, holds receipts. Files are added and never changed.

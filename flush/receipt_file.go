@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/flush/push"
 )
 
 // ReceiptFile is a receipt that is written while the work it tells of goes on: it may have any number of
@@ -132,9 +133,13 @@ func FinishReceipt(state, id, why string) error {
 		var i ReceiptItem
 		if err = in.Decode(&i); err == nil { // the last line may be torn
 			some = true
-			if r.Ended = st.ModTime().UTC(); i.Outcome == "sent" {
+			r.Ended = st.ModTime().UTC()
+			switch i.Outcome {
+			case string(push.Sent):
 				r.Totals.Sent++
 				r.Totals.Bytes += i.Bytes
+			case string(push.Deferred):
+				r.Totals.Deferred++
 			}
 		}
 	}
@@ -144,6 +149,26 @@ func FinishReceipt(state, id, why string) error {
 	}
 	r.ID, r.Error = id, why
 	return finish(state, &r)
+}
+
+// finishReceipts makes receipts of the parts that flushes of a drive have left that were killed.
+func finishReceipts(state string, num cache.DriveNum) error {
+	entries, err := os.ReadDir(filepath.Join(state, receiptDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, entry := range entries {
+		id, ok := strings.CutSuffix(strings.TrimPrefix(entry.Name(), "."), partEnd)
+		if _, end, _ := strings.Cut(id, "-"); !ok || end != fmt.Sprint(num) && !strings.HasPrefix(end, fmt.Sprintf("%d~", num)) {
+			continue
+		}
+		if _, there := os.Lstat(ReceiptPath(state, id)); there == nil { // it was killed when all was written
+			err = errors.Join(err, os.Remove(partPath(state, id)))
+			continue
+		}
+		err = errors.Join(err, FinishReceipt(state, id, "the process ended before the flush had"))
+	}
+	return err
 }
 
 // finish writes the receipt of a part, and takes the part away.

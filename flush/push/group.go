@@ -35,13 +35,16 @@ type group struct {
 	left    int        // steps that have neither called nor ended
 	calls   []graph.Call
 	answers []chan graph.Result
+	ids     []string // of the requests made; read after an answer has come
 }
 
 // call adds a call, and returns how it ended.
 func (g *group) call(ctx context.Context, c graph.Call) graph.Result {
 	answer := make(chan graph.Result, 1)
 	g.arrive(ctx, func() { g.calls, g.answers = append(g.calls, c), append(g.answers, answer) })
-	return <-answer
+	r := <-answer
+	graph.NoteRequests(ctx, g.ids...)
+	return r
 }
 
 // arrive counts a step, and makes all calls if it was the last.
@@ -54,7 +57,10 @@ func (g *group) arrive(ctx context.Context, enter func()) {
 	if !last || len(g.calls) == 0 {
 		return
 	}
-	for i, r := range g.batch.Batch(ctx, g.calls) { // nobody else comes any more
+	var made graph.Requests
+	results := g.batch.Batch(made.In(ctx), g.calls) // nobody else comes any more
+	g.ids = made.IDs()
+	for i, r := range results {
 		g.answers[i] <- r
 	}
 }

@@ -182,7 +182,8 @@ type Done struct {
 	Took    time.Duration
 	// Unpublished: it was sent, and others do not see it: it could not be checked in, as Reason says.
 	Unpublished bool
-	Request     string // the service's id of the request that it refused
+	Request     string   // the service's id of the request that it refused
+	Requests    []string // its ids of those that may have changed something, the last ten
 }
 
 // Result tells what became of a plan.

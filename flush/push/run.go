@@ -211,7 +211,9 @@ func (r *run) start(ctx context.Context, first int, others []int) {
 				t.svc, leave = seat, func() { seat.leave(ctx) }
 			}
 			began := r.p.o.Now()
-			v := t.run(ctx)
+			var made graph.Requests
+			v := t.run(made.In(ctx))
+			v.Requests = made.IDs()
 			v.Step, v.Took, v.OldETag = t.s, r.p.o.Now().Sub(began), t.before()
 			leave()
 			r.events <- event{i: i, end: true, verdict: v, seats: &seats}

@@ -219,13 +219,8 @@ func (r *run) took(d push.Done) {
 	if !final {
 		return // the next round will tell
 	}
-	item := flush.ReceiptItem{
-		Op: string(d.Step.Op), Path: d.Step.Path, Item: d.Item, OldETag: d.OldETag, ETag: d.ETag,
-		Bytes: d.Bytes, Hash: d.Hash, Outcome: string(d.Outcome), Reason: d.Reason, Took: d.Took.Milliseconds(), Request: d.Request,
-	}
-	if item.Item == "" {
-		item.Item = d.Step.Item
-	}
+	item := flush.ReceiptItemOf(d)
+	item.From = "" // it was here before it was there, which is nobody's concern
 	r.receipt.Add(item)
 	r.receipt.Flush() // so that it is known whatever ends this process
 }

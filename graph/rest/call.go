@@ -75,6 +75,9 @@ func (c *Client) do(ctx context.Context, k call) (reply, error) {
 		began := time.Now()
 		o := c.once(ctx, k)
 		c.log(ctx, k, o, began)
+		if k.method != http.MethodGet {
+			graph.NoteRequests(ctx, o.header.Get("Request-Id"))
+		}
 		if o.err != nil && ctx.Err() != nil {
 			return reply{}, fmt.Errorf("%s %s: %w", k.op, k.item, ctx.Err())
 		}
