@@ -56,6 +56,9 @@ func (k *keeper) reported(ino cache.Ino) bool {
 	return err == nil && slices.ContainsFunc(list, func(r cache.Report) bool { return r.Kind == "overwritten" && r.Ino == ino })
 }
 
+// copiesOfOneTime is how many names are tried for the copy of a version: each is that of another version of the same minute.
+const copiesOfOneTime = 100
+
 // copyOf makes a new file of a version, beside the one that it was a version of, if that was not done before.
 func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item graph.ItemID, p graph.Past) (cache.Ino, error) {
 	t := k.o.Store.Tree()
@@ -73,26 +76,32 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 		who = "server"
 	}
 	open := func() (io.ReadCloser, error) { return h.PastContent(ctx, item, p) }
-	from, err := open() // before there is a file that people see
-	if err != nil {
-		return 0, err
-	}
-	defer from.Close()
+	var from io.ReadCloser
 	var made cache.Node
-	for i := 1; ; i++ {
+	for i := 1; i <= copiesOfOneTime; i++ {
 		called := name.Conflict(name.Plain(n.Name), who, p.ModTime.Local(), i)
-		made, err = t.Create(n.Parent, called, cache.New{Mode: n.Mode})
-		if !errors.Is(err, cache.ErrExist) || i > 100 {
-			break
-		}
-		if there, err := t.Resolve(n.Parent, called); err == nil && there.Size == p.Size {
-			if same, err := k.has(there, open); err != nil || same {
-				return there.Ino, err
+		if there, rerr := t.Resolve(n.Parent, called); rerr == nil {
+			if there.Size == p.Size {
+				if same, err := k.has(there, open); err != nil || same {
+					return there.Ino, err
+				}
 			}
+			continue
+		}
+		if from == nil { // before there is a file that people see
+			if from, err = open(); err != nil {
+				return 0, err
+			}
+			defer from.Close()
+		}
+		if made, err = t.Create(n.Parent, called, cache.New{Mode: n.Mode}); err == nil {
+			break
+		} else if !errors.Is(err, cache.ErrExist) {
+			return 0, err
 		}
 	}
-	if err != nil {
-		return 0, err
+	if made.Ino == 0 {
+		return 0, cache.ErrExist
 	}
 	if err := k.fill(made, from, p); err != nil {
 		_, rerr := t.Remove(made.Parent, made.Name, false)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -217,4 +218,40 @@ func TestADeathWhileOverwrittenBytesComeBackLosesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who brings overwritten bytes back once more, since another version of them did not come, fetches none twice to see that.
+func TestACopyThatWasMadeIsFetchedOnceToSeeThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := simtest.New(t, graphtest.Options{}, func(d *graphtest.Drive) { put(t, d, "/a.bin", "base") })
+		time.Sleep(time.Hour)
+		must(t, w.Write("/a.bin", []byte("ours")))
+		lost(w, http.MethodPut, true, func() {
+			put(t, w.Far, "/a.bin", "theirs")
+			put(t, w.Far, "/a.bin", "theirs, newer")
+			w.Server.Inject(graphtest.Fault{Path: "/versions/3.0/", Status: 401, Code: "InvalidAuthenticationToken", Times: -1})
+		}, nothing)
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); !errors.Is(err, graph.SignIn) {
+			t.Errorf("flush: %v", err)
+		}
+		w.Server.ClearFaults()
+		fetched := map[string]int{}
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/versions/") {
+				fetched[r.URL.Path]++
+			}
+			return under.RoundTrip(r)
+		})
+		w.Skip(time.Hour)
+		w.Flush()
+		for path, times := range fetched {
+			if times > 1 {
+				t.Errorf("%s: fetched %d times", path, times)
+			}
+		}
+		if len(fetched) < 2 {
+			t.Errorf("fetched %v: the first flush brought too much back", fetched)
+		}
+		has(t, w, "theirs", "theirs, newer", "ours")
+	})
 }
