@@ -109,7 +109,7 @@ func (i *Inbox) Receive(p graph.Page) error {
 	}
 	for part := range slices.Chunk(p.Items, partRows) {
 		if err := i.s.update(grows, func(x *tx) error {
-			r := receiver{x: x, drive: i.drive, full: f.Full, began: f.Began}
+			r := receiver{x: x, drive: i.drive, full: f.Full}
 			for _, item := range part {
 				if err := r.item(item); err != nil {
 					return fmt.Errorf("receive item %s: %w", item.ID, err)
@@ -135,7 +135,6 @@ type receiver struct {
 	x     *tx
 	drive DriveNum
 	full  bool
-	began time.Time
 	// listing: the items are the children of a folder, read just now. All of them are in children.
 	listing  bool
 	children []graph.Item
@@ -171,34 +170,29 @@ func (r receiver) item(i graph.Item) error {
 	if err != nil {
 		return err
 	}
-	if n != nil {
-		return r.known(n, i)
-	}
-	if !i.Deleted {
+	if n == nil && !i.Deleted {
 		if added, err := r.add(i); added || err != nil {
 			return err
 		}
+	}
+	if r.full && !i.Deleted { // what was added just now is younger than the enumeration, and known by that
+		if err := r.x.set(itemKey(rowSeen, r.drive, i.ID), nil); err != nil {
+			return err
+		}
+	}
+	if n != nil {
+		return r.known(n, i)
 	}
 	return r.wait(i)
 }
 
 // wait puts an item into the inbox. What is there of it is older.
 func (r receiver) wait(i graph.Item) error {
-	if r.full && !i.Deleted {
-		if err := r.x.set(itemKey(rowSeen, r.drive, i.ID), nil); err != nil {
-			return err
-		}
-	}
 	return r.x.set(itemKey(rowInbox, r.drive, i.ID), encodeItem(&i))
 }
 
 // known takes in an item that a node has.
 func (r receiver) known(n *Node, i graph.Item) error {
-	if r.full && !i.Deleted && n.Base.At.Before(r.began) {
-		if err := r.x.set(itemKey(rowSeen, r.drive, i.ID), nil); err != nil {
-			return err
-		}
-	}
 	b, came := n.Base, i
 	i, err := r.x.spelled(n, i)
 	if err != nil {
