@@ -89,6 +89,10 @@ func TestTheTreeSurvivesAStop(t *testing.T) {
 	c.put("/a/keep.txt", "one")
 	c.put("/a/keep.txt", "two")
 	c.put("/gone.txt", "x")
+	c.put("/half.txt", "half")
+	if _, err := s.Drive("").Misname("/half.txt", "half \xed\xa0\xbd.txt"); err != nil {
+		t.Fatal(err)
+	}
 	gen, err := s.Drive("").PutSeeded("/gen.bin", 100_000, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -112,8 +116,8 @@ func TestTheTreeSurvivesAStop(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := os.ReadDir(filepath.Join(dir, "bodies")); err != nil || len(left) != 3 {
-		t.Errorf("%d bodies left, %v; want those of two versions and of what lies in the bin", len(left), err)
+	if left, err := os.ReadDir(filepath.Join(dir, "bodies")); err != nil || len(left) != 4 {
+		t.Errorf("%d bodies left, %v; want those of two versions, of a file and of what lies in the bin", len(left), err)
 	}
 	err = filepath.Walk(dir, func(p string, i os.FileInfo, err error) error {
 		if err == nil && i.Mode().Perm()&0o077 != 0 && p != dir {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+	"unicode/utf8"
 )
 
 // The state folder holds one JSON document, bodies, and the CA. Changes since the last clean stop
@@ -72,6 +73,7 @@ type savedVersion struct {
 type savedItem struct {
 	N                 uint64
 	Name              string
+	Raw               []byte      `json:",omitempty"` // of a name that is no UTF-8, which JSON does not keep
 	In                string      `json:",omitempty"` // id of the folder it was deleted from
 	Folder            bool        `json:",omitempty"`
 	Pkg               bool        `json:",omitempty"`
@@ -110,6 +112,9 @@ func (s *Server) loadBody(b savedBody) *body {
 func saveItem(it *item) savedItem {
 	out := savedItem{N: it.n, Name: it.name, Folder: it.folder, Pkg: it.pkg, Malware: it.malware, Remote: it.remote, Meta: it.meta, Content: it.content, Created: it.created,
 		Modified: it.modified, FSCreated: it.fsCreated, FSMod: it.fsMod, Seq: it.seq, Label: it.label}
+	if !utf8.ValidString(it.name) {
+		out.Raw = []byte(it.name)
+	}
 	if it.body != nil {
 		b := saveBody(it.body)
 		out.Body = &b
@@ -128,6 +133,9 @@ func saveItem(it *item) savedItem {
 func (d *Drive) loadItem(in savedItem, deleted bool, all map[string]*item) *item {
 	it := &item{n: in.N, name: in.Name, folder: in.Folder, pkg: in.Pkg, malware: in.Malware, remote: in.Remote, meta: in.Meta, content: in.Content, created: in.Created,
 		modified: in.Modified, fsCreated: in.FSCreated, fsMod: in.FSMod, seq: in.Seq, label: in.Label, deleted: deleted}
+	if in.Raw != nil {
+		it.name = string(in.Raw)
+	}
 	it.id = d.itemID(it.n)
 	all[it.id] = it
 	if !deleted {
