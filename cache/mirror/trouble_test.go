@@ -496,8 +496,10 @@ func TestAFileThatIsRefusedStopsNoOther(t *testing.T) {
 	w := library(t, graphtest.Options{})
 	w.put("/a", "a")
 	w.put("/virus.exe", "v")
-	w.s.Inject(graphtest.Fault{Op: graphtest.OpDownload, Place: "/virus.exe", Status: 403, Code: "accessDenied", Times: -1})
-	if r := w.run(); r.Added != 1 || r.Failed != 1 || r.Problems[0].Path != "virus.exe" {
+	if err := w.far.Infect("/virus.exe"); err != nil {
+		t.Fatal(err)
+	}
+	if r := w.run(); r.Added != 1 || r.Failed != 1 || r.Problems[0].Path != "virus.exe" || !strings.Contains(r.Problems[0].Error, "malware") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -279,7 +279,8 @@ func (d *Drive) MakeShortcut(path string, to *Drive, target string) (info Info, 
 	return info, err
 }
 
-// Infect makes the service call a file malware: its bytes are refused.
+// Infect makes the service call a file malware: its bytes are refused, by addresses given before as well. Older versions are
+// not.
 func (d *Drive) Infect(path string) error {
 	return d.act("infect", path, func(now time.Time) error {
 		it, err := d.at(path)

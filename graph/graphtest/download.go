@@ -98,12 +98,13 @@ func (s *Server) download(r *http.Request) *reply {
 	}
 	s.mu.Lock()
 	var b *body
+	infected := false
 	h := http.Header{}
 	if d := s.drives[q.Get("drive")]; d != nil {
 		if it := d.items[q.Get("UniqueId")]; it != nil && it.body != nil {
-			b = it.body
+			b, infected = it.body, it.malware
 			if i := slices.IndexFunc(it.old, func(v version) bool { return strconv.Itoa(v.label) == label }); i >= 0 {
-				b = it.old[i].body
+				b, infected = it.old[i].body, false
 			}
 			d.etagHeaders(h, it)
 			h.Set("Last-Modified", it.modified.Format(http.TimeFormat))
@@ -114,6 +115,11 @@ func (s *Server) download(r *http.Request) *reply {
 	s.mu.Unlock()
 	if b == nil {
 		return textReply(http.StatusNotFound, "404 FILE NOT FOUND")
+	}
+	if infected {
+		out := textReply(http.StatusForbidden, "403 FORBIDDEN")
+		out.header.Set("X-Virus-Infected", "Virus found.")
+		return out
 	}
 	status, off, n := http.StatusOK, int64(0), b.size
 	if spec := r.Header.Get("Range"); spec != "" {

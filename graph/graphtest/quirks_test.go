@@ -84,10 +84,14 @@ func TestQuirksAreMadeOnDemand(t *testing.T) {
 	equal(t, "follow it", c.want(200, "GET", "/drives/"+bob.ID()+"/items/"+a.at("remoteItem/id")+"/children", nil).names(), "x.txt")
 
 	bad := c.put("/virus.exe", "x")
+	given := c.want(200, "GET", "/me/drive/items/"+bad.ID, nil).at("@microsoft.graph.downloadUrl")
 	if err := d.Infect("/virus.exe"); err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "malware", c.want(403, "GET", "/me/drive/items/"+bad.ID+"/content", nil).at("error/code"), "malwareDetected")
+	for name, at := range map[string]string{"given before": given, "given since": c.want(200, "GET", "/me/drive/items/"+bad.ID, nil).at("@microsoft.graph.downloadUrl")} {
+		equal(t, "malware by an address "+name, c.want(403, "GET", at, nil).header.Get("X-Virus-Infected"), "Virus found.")
+	}
 
 	c.s.SetQuirks(graphtest.Quirks{RefuseLongURLs: true})
 	equal(t, "long address", len(c.want(401, "GET", "/me/drive/root:/"+strings.Repeat("%E8%B3%87", 300), nil).raw), 0)

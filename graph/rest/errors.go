@@ -42,6 +42,8 @@ func failure(k call, o outcome) *graph.Error {
 	switch {
 	case e.Kind == graph.SignIn && len(k.url) > longAddress && len(o.body) == 0:
 		e.Kind, e.Message = graph.Invalid, "the path is too long"
+	case e.Message == "" && o.header.Get("X-Virus-Infected") != "":
+		e.Message = "the service takes the file for malware, and does not hand it out"
 	case e.Message == "":
 		e.Message = strings.ToLower(http.StatusText(o.status))
 	}

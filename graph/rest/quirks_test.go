@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/duskfs/duskfs/graph"
@@ -86,6 +87,23 @@ func TestFilesListedWithAnotherSizeAreNotCutShort(t *testing.T) {
 			var size *rest.SizeError
 			if !errors.As(err, &size) || size.Actual != 10_000 || size.Listed != i.Size {
 				t.Errorf("part %v: got %v", part, err)
+			}
+		}
+	})
+}
+
+// What the service takes for malware is refused with words that say so, by an address known before too.
+func TestMalwareIsRefused(t *testing.T) {
+	simply(t, func(w *world) {
+		i := w.put("/virus.exe", noise(10, 1))
+		_, err := w.read(i, 0, i.Size)
+		must(t, err)
+		must(t, w.far.Infect("/virus.exe"))
+		for _, i := range []graph.Item{i, w.at("/virus.exe")} {
+			_, err := w.read(i, 0, i.Size)
+			wants(t, err, graph.Denied)
+			if err == nil || !strings.Contains(err.Error(), "malware") {
+				t.Errorf("said: %v", err)
 			}
 		}
 	})
