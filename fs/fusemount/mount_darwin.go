@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -44,16 +42,7 @@ func detach(point string, lazy bool) error {
 func abort(uint64) error { return errors.ErrUnsupported }
 
 // mounted reports whether a folder is the root of a mount.
-func mounted(point string) (bool, error) {
-	var here, above syscall.Stat_t
-	if err := syscall.Stat(point, &here); err != nil {
-		return false, err
-	}
-	if err := syscall.Stat(filepath.Dir(point), &above); err != nil {
-		return false, err
-	}
-	return here.Dev != above.Dev, nil
-}
+func mounted(point string) (bool, error) { return apart(point) }
 
 // Within reports whether a file or folder lies in a mount of duskfs, whoever serves it.
 func Within(path string) (bool, error) {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -95,14 +94,7 @@ func mounted(point string) (bool, error) {
 	if fsys.Type != fuseMagic {
 		return false, nil
 	}
-	var here, above syscall.Stat_t
-	if err := syscall.Stat(point, &here); err != nil {
-		return false, err
-	}
-	if err := syscall.Stat(filepath.Dir(point), &above); err != nil {
-		return false, err
-	}
-	return here.Dev != above.Dev, nil
+	return apart(point)
 }
 
 // Within reports whether a file or folder lies in a mount of duskfs, whoever serves it.

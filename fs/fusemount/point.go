@@ -51,6 +51,18 @@ func Prepare(path string) (string, error) {
 	return point, nil
 }
 
+// apart reports whether a folder is on another device than the one above it.
+func apart(point string) (bool, error) {
+	var here, above syscall.Stat_t
+	if err := syscall.Stat(point, &here); err != nil {
+		return false, err
+	}
+	if err := syscall.Stat(filepath.Dir(point), &above); err != nil {
+		return false, err
+	}
+	return here.Dev != above.Dev, nil
+}
+
 // Clear takes away a mount whose daemon was killed, and reports whether there was one.
 func Clear(path string) (bool, error) {
 	point, err := filepath.Abs(path)
