@@ -24,7 +24,7 @@ func demo() (library *rest.Drive, colleague *graphtest.Drive, dir string, end fu
 	if err != nil {
 		panic(err)
 	}
-	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: tokens{s}, User: s.Me().UPN})
+	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: graphtest.Tokens{Server: s}, User: s.Me().UPN})
 	if err != nil {
 		panic(err)
 	}

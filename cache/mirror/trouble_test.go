@@ -230,7 +230,7 @@ func (s sameTags) Delta(ctx context.Context, from graph.Link) (graph.Page, error
 func TestTheFeedsWordOfSharingIsEnough(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		w := library(t, graphtest.Options{})
-		client, err := rest.New(rest.Options{GraphURL: w.s.GraphURL(), Transport: w.s.Transport(), Tokens: tokens{w.s}, User: w.s.Me().UPN, SharingChanges: told})
+		client, err := rest.New(rest.Options{GraphURL: w.s.GraphURL(), Transport: w.s.Transport(), Tokens: graphtest.Tokens{Server: w.s}, User: w.s.Me().UPN, SharingChanges: told})
 		w.ok(err)
 		t.Cleanup(client.Close)
 		w.o.Service, w.o.SharingChanges = sameTags{client.Drive(graph.DriveID(w.far.ID()))}, told

@@ -1,7 +1,6 @@
 package mirror_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,15 +20,6 @@ import (
 	"github.com/duskfs/duskfs/graph/graphtest"
 	"github.com/duskfs/duskfs/graph/rest"
 )
-
-// tokens gives a new token to every call.
-type tokens struct{ s *graphtest.Server }
-
-func (k tokens) Token(context.Context) (string, error) { return k.s.AccessToken(""), nil }
-
-func (k tokens) Refresh(context.Context, string, string) (string, error) {
-	return k.s.AccessToken(""), nil
-}
 
 // world is a library with a mirror of it, and an index that is fed with the reports alone.
 type world struct {
@@ -58,7 +48,7 @@ func library(t *testing.T, o graphtest.Options) *world {
 func worldOf(t *testing.T, s *graphtest.Server, drive, dir string) *world {
 	t.Helper()
 	w := &world{t: t, s: s, far: s.Drive(drive), dir: dir, index: map[string]entry{}, read: map[string]bool{}}
-	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: tokens{s}, User: s.Me().UPN})
+	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: graphtest.Tokens{Server: s}, User: s.Me().UPN})
 	w.ok(err)
 	t.Cleanup(client.Close)
 	w.near = client.Drive(graph.DriveID(w.far.ID()))

@@ -23,15 +23,6 @@ import (
 	"github.com/duskfs/duskfs/graph/rest"
 )
 
-// tokens gives a new token to every call.
-type tokens struct{ s *graphtest.Server }
-
-func (k tokens) Token(context.Context) (string, error) { return k.s.AccessToken(""), nil }
-
-func (k tokens) Refresh(context.Context, string, string) (string, error) {
-	return k.s.AccessToken(""), nil
-}
-
 // TestADriveIsFollowedThroughALifeOfChanges lets a colleague do as people do, refreshes now and
 // then, and compares everything each time. Nothing is changed here, so nothing may wait, conflict
 // or be pending.
@@ -101,7 +92,7 @@ func follow(t *testing.T, o graphtest.Options) *follower {
 	f := &follower{t: t, s: graphtest.Start(t, o)}
 	f.far = f.s.Me().Drive()
 	client, err := rest.New(rest.Options{
-		GraphURL: f.s.GraphURL(), Transport: f.s.Transport(), Tokens: tokens{f.s}, User: f.s.Me().UPN,
+		GraphURL: f.s.GraphURL(), Transport: f.s.Transport(), Tokens: graphtest.Tokens{Server: f.s}, User: f.s.Me().UPN,
 	})
 	f.ok(err)
 	t.Cleanup(client.Close)

@@ -779,20 +779,11 @@ func TestWhatIsSentIsOnRecordAtOnce(t *testing.T) {
 	}
 }
 
-// tokens signs everybody in.
-type tokens struct{ s *graphtest.Server }
-
-func (k tokens) Token(context.Context) (string, error) { return k.s.AccessToken(k.s.Me().ID), nil }
-
-func (k tokens) Refresh(context.Context, string, string) (string, error) {
-	return k.s.AccessToken(k.s.Me().ID), nil
-}
-
 func TestALibraryTakesAFolderToo(t *testing.T) {
 	l := newLab(t, nil)
 	lib := l.Server.Drive("sites/Engineering#Documents")
 	lib.SetRules(graphtest.Rules{RequireColumns: true})
-	c, err := rest.New(rest.Options{GraphURL: l.Server.GraphURL(), Tokens: tokens{l.Server}, Transport: l.Server.Transport(), Fragment: 320 << 10})
+	c, err := rest.New(rest.Options{GraphURL: l.Server.GraphURL(), Tokens: graphtest.Tokens{Server: l.Server, User: l.Server.Me().ID}, Transport: l.Server.Transport(), Fragment: 320 << 10})
 	must(t, err)
 	t.Cleanup(c.Close)
 	l.Far, l.Near = lib, c.Drive(graph.DriveID(lib.ID()))

@@ -1,6 +1,7 @@
 package graphtest
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -120,6 +121,20 @@ func (s *Server) AccessToken(user string) string {
 		p.user = s.userBy(user)
 	}
 	return s.entra.grantAccess(p)
+}
+
+// Tokens gives a client of the server a new access token for every call, without a sign-in. User is as for AccessToken.
+type Tokens struct {
+	Server *Server
+	User   string
+}
+
+// Token returns an access token.
+func (k Tokens) Token(context.Context) (string, error) { return k.Server.AccessToken(k.User), nil }
+
+// Refresh returns another one, whatever was refused.
+func (k Tokens) Refresh(context.Context, string, string) (string, error) {
+	return k.Server.AccessToken(k.User), nil
 }
 
 // RefreshToken makes a refresh token of a person (id or sign-in name) without a sign-in.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,13 +12,6 @@ import (
 	"github.com/duskfs/duskfs/graph/graphtest"
 	"github.com/duskfs/duskfs/graph/rest"
 )
-
-type tokens struct{ s *graphtest.Server }
-
-func (k tokens) Token(context.Context) (string, error) { return k.s.AccessToken(""), nil }
-func (k tokens) Refresh(context.Context, string, string) (string, error) {
-	return k.s.AccessToken(""), nil
-}
 
 // world is a library, its mirror, and the index that the reports are fed into.
 type world struct {
@@ -33,7 +25,7 @@ type world struct {
 func start(t *testing.T) *world {
 	t.Helper()
 	s := graphtest.Start(t, graphtest.Options{})
-	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: tokens{s}, User: s.Me().UPN})
+	client, err := rest.New(rest.Options{GraphURL: s.GraphURL(), Transport: s.Transport(), Tokens: graphtest.Tokens{Server: s}, User: s.Me().UPN})
 	w := &world{t: t, far: s.Drive("sites/Engineering#Documents"), dir: t.TempDir()}
 	w.ok(err)
 	t.Cleanup(client.Close)
