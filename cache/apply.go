@@ -116,40 +116,32 @@ var errRuling = errors.New("the ruling does not fit the case")
 func (a applier) do() error {
 	node, holder := a.c.Node, a.c.Holder
 	switch a.r.Verb {
+	case Agree, Split, Drop, Revive, Undo:
+		if node == nil {
+			return errRuling
+		}
+	case Add, Restore, TakeBase:
+		if node != nil {
+			return errRuling
+		}
+	}
+	switch a.r.Verb {
 	case Ignore:
 		if err := a.follow(); err != nil {
 			return err
 		}
 		return a.report(0, "")
 	case Add:
-		if node != nil {
-			return errRuling
-		}
 		return a.add()
 	case Agree:
-		if node == nil {
-			return errRuling
-		}
 		return a.agree()
 	case Split:
-		if node == nil {
-			return errRuling
-		}
 		return a.split()
 	case Drop:
-		if node == nil {
-			return errRuling
-		}
 		return a.drop()
 	case Revive:
-		if node == nil {
-			return errRuling
-		}
 		return a.revive()
 	case Restore:
-		if node != nil {
-			return errRuling
-		}
 		return a.restore()
 	case Forget:
 		if err := a.x.setGone(a.d, a.c.Incoming.ID, nil); err != nil {
@@ -157,14 +149,11 @@ func (a applier) do() error {
 		}
 		return a.report(0, "")
 	case TakeBase:
-		if node != nil || holder == nil || owns(holder) || holder.LocalOnly {
+		if holder == nil || owns(holder) || holder.LocalOnly {
 			return errRuling
 		}
 		return a.takeBase()
 	case Undo:
-		if node == nil {
-			return errRuling
-		}
 		return a.undo()
 	}
 	return errRuling
