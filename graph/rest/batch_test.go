@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -228,31 +227,13 @@ func TestABatchCostsWhatIsInIt(t *testing.T) {
 
 // A refusal inside a batch says as much about the service as one that came alone: fewer calls are under way afterwards.
 func TestARefusalInABatchHalvesTheCrowd(t *testing.T) {
-	var line *wire
-	in(t, graphtest.Options{}, func(o *rest.Options) {
-		line = &wire{inner: o.Transport, takes: 100 * time.Millisecond}
-		o.Transport = line
-	}, func(w *world) {
-		i := w.put("/f", nil)
-		crowd := func(n int) int {
-			line.most = 0
-			var all sync.WaitGroup
-			for range n {
-				all.Go(func() {
-					if _, err := w.near.Item(w.ctx(), i.ID); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			all.Wait()
-			return line.most
-		}
-		if n := crowd(100); n != rest.DefaultConcurrency {
+	crowded(t, func(w *world, c *crowd) {
+		if n := c.ask(100); n != rest.DefaultConcurrency {
 			t.Fatalf("%d at once when all goes well", n)
 		}
 		w.Inject(graphtest.Fault{Op: graphtest.OpMkdir, Status: 429, RetryAfter: 10})
 		w.all(w.near.Batch(w.ctx(), w.folders(3)), 3)
-		if n := crowd(rest.DefaultConcurrency); n > rest.DefaultConcurrency/2+1 { // it grows again meanwhile
+		if n := c.ask(rest.DefaultConcurrency); n > rest.DefaultConcurrency/2+1 { // it grows again meanwhile
 			t.Errorf("%d at once after a refusal", n)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
 	"github.com/duskfs/duskfs/graph/rest"
 )
@@ -210,51 +211,65 @@ func TestPricesAreConfigurable(t *testing.T) {
 	})
 }
 
-// Calls under way grow in number while answers are quick, and halve when one is refused.
-func TestCallsUnderWayGrowAndHalve(t *testing.T) {
+// crowd asks for one item many times at once, over a line where an answer takes a while.
+type crowd struct {
+	w    *world
+	line *wire
+	item graph.ItemID
+}
+
+// crowded runs a test with a crowd.
+func crowded(t *testing.T, f func(w *world, c *crowd)) {
+	t.Helper()
 	var line *wire
 	in(t, graphtest.Options{}, func(o *rest.Options) {
 		line = &wire{inner: o.Transport, takes: 100 * time.Millisecond}
 		o.Transport = line
-	}, func(w *world) {
-		i := w.put("/f", nil)
-		crowd := func(n int) (most int) {
-			line.most = 0
-			var all sync.WaitGroup
-			for range n {
-				all.Go(func() {
-					if _, err := w.near.Item(w.ctx(), i.ID); err != nil {
-						t.Error(err)
-					}
-				})
+	}, func(w *world) { f(w, &crowd{w, line, w.put("/f", nil).ID}) })
+}
+
+// ask asks n times, and returns how many calls were under way at once.
+func (c *crowd) ask(n int) (most int) {
+	c.line.most = 0
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if _, err := c.w.near.Item(c.w.ctx(), c.item); err != nil {
+				c.w.t.Error(err)
 			}
-			all.Wait()
-			return line.most
-		}
-		if n := crowd(4); n > 4 {
+		})
+	}
+	all.Wait()
+	return c.line.most
+}
+
+// Calls under way grow in number while answers are quick, and halve when one is refused.
+func TestCallsUnderWayGrowAndHalve(t *testing.T) {
+	crowded(t, func(w *world, c *crowd) {
+		if n := c.ask(4); n > 4 {
 			t.Errorf("%d at once at first", n)
 		}
-		if n := crowd(100); n != rest.DefaultConcurrency {
+		if n := c.ask(100); n != rest.DefaultConcurrency {
 			t.Errorf("%d at once when all goes well", n)
 		}
 		w.Inject(graphtest.Fault{Op: graphtest.OpItem, Status: 429, RetryAfter: 10, Scope: "app"})
-		_, err := w.near.Item(w.ctx(), i.ID)
+		_, err := w.near.Item(w.ctx(), c.item)
 		must(t, err)
-		if n := crowd(rest.DefaultConcurrency); n > rest.DefaultConcurrency/2+1 { // it grows again meanwhile
+		if n := c.ask(rest.DefaultConcurrency); n > rest.DefaultConcurrency/2+1 { // it grows again meanwhile
 			t.Errorf("%d at once after a refusal", n)
 		}
-		crowd(100)
+		c.ask(100)
 		w.Inject(graphtest.Fault{Op: graphtest.OpItem, Status: 429, RetryAfter: 10, Scope: "app", Times: 4})
-		if n := crowd(4); n != 4 { // they are refused together, which counts once
+		if n := c.ask(4); n != 4 { // they are refused together, which counts once
 			t.Errorf("%d at once", n)
 		}
-		if n := crowd(rest.DefaultConcurrency); n < rest.DefaultConcurrency/2 || n > rest.DefaultConcurrency/2+2 {
+		if n := c.ask(rest.DefaultConcurrency); n < rest.DefaultConcurrency/2 || n > rest.DefaultConcurrency/2+2 {
 			t.Errorf("%d at once after refusals that came together", n)
 		}
 		w.Inject(graphtest.Fault{Op: graphtest.OpItem, Status: 429, RetryAfter: 10, Scope: "app"})
-		crowd(1)
-		line.takes = time.Minute / 2
-		if n := crowd(40); n > rest.DefaultConcurrency/2 {
+		c.ask(1)
+		c.line.takes = time.Minute / 2
+		if n := c.ask(40); n > rest.DefaultConcurrency/2 {
 			t.Errorf("%d at once although answers are slow", n)
 		}
 	})
