@@ -97,6 +97,39 @@ func TestDiscardLimitsItselfToPathsAndRefusesWhatIsOpen(t *testing.T) {
 	})
 }
 
+func TestOneFileOfADeletedFolderComesBack(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		put(t, d, "/d/e/a.txt", "a")
+		put(t, d, "/d/e/b.txt", "b")
+		put(t, d, "/d/c.txt", "c")
+		put(t, d, "/d/g.txt", "g")
+	}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Remove("/d"))
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/d/e/a.txt"})
+		must(t, err)
+		if len(done) != 1 || done[0].Change.Path != "/d/e/a.txt" {
+			t.Fatalf("done: %+v", done)
+		}
+		if got, err := w.Read("/d/e/a.txt"); err != nil || string(got) != "a" {
+			t.Errorf("back: %q, %v", got, err)
+		}
+		r, err := w.Engine.Flush(t.Context(), flush.Request{Paths: []flush.Path{{Drive: w.Num, Path: "/d/c.txt"}}})
+		must(t, err)
+		if r.Drives[0].Sent != 1 {
+			t.Errorf("sent: %+v", r.Drives[0])
+		}
+		got := w.There()
+		if _, gone := got["/d/c.txt"]; gone || got["/d/g.txt"] != "g" || got["/d/e/b.txt"] != "b" {
+			t.Errorf("there: %v", got)
+		}
+		w.Flush()
+		w.Equal()
+		if got := w.There(); got["/d/e/a.txt"] != "a" || got["/d/e/b.txt"] != "" || got["/d/g.txt"] != "" {
+			t.Errorf("there: %v", got)
+		}
+	})
+}
+
 func TestTheTrashForgetsAfterThirtyDays(t *testing.T) {
 	in(t, nil, func(t *testing.T, w *simtest.World) {
 		all := flush.Path{Drive: w.Num, Path: "/"}

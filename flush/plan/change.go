@@ -42,7 +42,8 @@ type Change struct {
 }
 
 // Changes lists what differs between here and there, sorted by path. A file that was renamed and
-// modified is in it twice. Paths, if any, limit it to what is at or below them.
+// modified is in it twice. Paths, if any, limit it to what is at or below them; what was deleted with a
+// folder that they leave out is told by itself.
 func Changes(v cache.View, paths ...string) []Change {
 	s := newSketch(v, Options{})
 	var list []Change
@@ -81,7 +82,7 @@ func Changes(v cache.View, paths ...string) []Change {
 	}
 	for _, id := range s.gone {
 		g := v.Gone[id]
-		if _, with := v.Gone[g.Base.Parent]; with && path.Dir(g.Path) != "/" {
+		if up, with := v.Gone[g.Base.Parent]; with && path.Dir(g.Path) != "/" && !apart(paths, g, up) {
 			continue // told with its folder
 		}
 		c := Change{Kind: Deleted, Item: id, Path: g.Path, Dir: g.Base.Dir, Since: g.At, Deferred: g.Deferred}

@@ -307,14 +307,14 @@ func (d *draft) addNode(ino cache.Ino) {
 
 // delete adds the deletion that takes a gone item away, if there can be one, and returns it. That
 // is the deletion of the topmost gone folder above that has nothing living in it but what moves out
-// before.
+// before. What is asked for without the folder goes by itself.
 func (d *draft) delete(id graph.ItemID) int {
 	if i, ok := d.deleted[id]; ok {
 		return i
 	}
 	d.deleted[id] = -1
 	g := d.v.Gone[id]
-	if _, ok := d.v.Gone[g.Base.Parent]; ok {
+	if up, ok := d.v.Gone[g.Base.Parent]; ok && !apart(d.o.Paths, g, up) {
 		if i := d.delete(g.Base.Parent); i >= 0 {
 			d.deleted[id] = i
 			return i
@@ -476,6 +476,11 @@ func (d *draft) chosen(paths []string) []bool {
 // wanted reports whether p is one of the paths or below one. No paths want all.
 func wanted(paths []string, p string) bool {
 	return len(paths) == 0 || slices.ContainsFunc(paths, func(dir string) bool { return under(p, dir) })
+}
+
+// apart reports whether a deletion is asked for and not that of the gone folder above, which else takes it along.
+func apart(paths []string, g, up cache.Gone) bool {
+	return wanted(paths, g.Path) && !wanted(paths, up.Path)
 }
 
 // under reports whether p is dir or below it.

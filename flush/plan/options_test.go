@@ -110,3 +110,24 @@ func TestChangesAreTold(t *testing.T) {
 		t.Errorf("nothing pending: %+v", got)
 	}
 }
+
+func TestWhatWasDeletedWithAFolderIsAskedForByItself(t *testing.T) {
+	w := build(t, "mkdir /d", "mkdir /d/e", "write /d/e/f 1", "write /d/e/g 1", "write /d/h 1")
+	w.edit(t, "rm /d/e/f", "rm /d/e/g", "rm /d/e", "rm /d/h", "rm /d")
+	for _, c := range []struct{ path, change, steps string }{
+		{"/d/e/f", "/d/e/f", "0 delete /d/e/f\n"},
+		{"/d/e", "/d/e", "0 delete /d/e with 2 below\n"},
+		{"/d", "/d", "0 delete /d with 4 below\n"},
+		{"/", "/d", "0 delete /d with 4 below\n"},
+	} {
+		if got := plan.Changes(w.view(), c.path); len(got) != 1 || got[0].Path != c.change {
+			t.Errorf("%s: changes %+v", c.path, got)
+		}
+		if got := describe(plan.Make(w.view(), plan.Options{Paths: []string{c.path}}).Steps); got != c.steps {
+			t.Errorf("%s: planned\n%swant\n%s", c.path, got, c.steps)
+		}
+	}
+	if got := plan.Make(w.view(), plan.Options{Paths: []string{"/d/e/f", "/d/h"}}); len(got.Steps) != 2 {
+		t.Errorf("two: %+v", got.Steps)
+	}
+}

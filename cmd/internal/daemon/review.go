@@ -13,7 +13,11 @@ import (
 	"github.com/duskfs/duskfs/flush/plan"
 )
 
-// everywhere finds drive and path of several absolute paths; none stays none.
+// errNothing is a path of which there is nothing here, and was nothing: most likely a slip.
+var errNothing = errors.New("nothing here has that name, and no unsent change is about it; `duskfs diff` lists what there is")
+
+// everywhere finds drive and path of several absolute paths; none stays none. A path that means nothing
+// is an error: who mistypes a name must not take it for sent.
 func (m *mount) everywhere(paths []string) ([]flush.Path, error) {
 	var all []flush.Path
 	for _, p := range paths {
@@ -21,9 +25,39 @@ func (m *mount) everywhere(paths []string) ([]flush.Path, error) {
 		if err != nil {
 			return nil, err
 		}
+		for i := range found {
+			if found[i], err = m.meant(found[i]); err != nil {
+				return nil, fmt.Errorf("%s: %w", p, err)
+			}
+		}
 		all = append(all, found...)
 	}
 	return all, nil
+}
+
+// meant gives a path the letter case and Unicode form of what it names, here or in an unsent change.
+func (m *mount) meant(p flush.Path) (flush.Path, error) {
+	d := m.drive(p.Drive)
+	n, err := m.store.Tree().Resolve(d.info.Root, p.Path)
+	switch {
+	case err == nil:
+		p.Path, err = m.store.Tree().Path(n.Ino)
+		return p, err
+	case errors.Is(err, cache.ErrUnlisted):
+		return p, nil // nobody knows yet
+	case !errors.Is(err, cache.ErrNotExist) && !errors.Is(err, cache.ErrNotFolder):
+		return p, err
+	}
+	drives, err := m.engine.Changes(p)
+	if err != nil {
+		return p, err
+	}
+	for _, d := range drives {
+		if len(d.Changes) > 0 {
+			return p, nil
+		}
+	}
+	return p, errNothing
 }
 
 // drive finds a drive of the mount by its number.
@@ -149,12 +183,18 @@ func (a *answers) Resolve(ctx context.Context, r control.ResolveRequest) error {
 	if len(in) != 1 {
 		return fmt.Errorf("%s: name one file", r.Path)
 	}
+	if at, err := a.m.meant(in[0]); err == nil {
+		in[0] = at
+	}
 	pairs, err := a.m.engine.Conflicts()
 	if err != nil {
 		return err
 	}
 	defer a.m.shownToAll(ctx)
 	err = a.m.engine.Resolve(ctx, in[0], with)
+	if errors.Is(err, flush.ErrNoConflict) {
+		return fmt.Errorf("%s: %w; `duskfs conflicts` lists what does", r.Path, flush.ErrNoConflict)
+	}
 	a.m.changed(in[0])
 	for _, c := range pairs {
 		if c.Drive == in[0].Drive && (c.Path == in[0].Path || c.Other == in[0].Path) {
