@@ -352,7 +352,12 @@ func (s *session) fragment(ctx context.Context) (i graph.Item, done bool, err er
 	if err := s.trouble(ctx, err); err != nil {
 		return graph.Item{}, false, err
 	}
-	return s.ask(ctx, last)
+	i, done, asked := s.ask(ctx, last)
+	var e, said *graph.Error
+	if errors.As(asked, &e) && e.Kind == graph.Failed && e.Status == 0 && errors.As(err, &said) && said.Status != 0 {
+		e.Message = said.Message + "; then " + e.Message // the cause, in the service's words
+	}
+	return i, done, asked
 }
 
 // trouble counts a failure and waits a moment, or gives up.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,19 @@ func TestUploadOfEverySize(t *testing.T) {
 				t.Errorf("%s: a replaced file has another id", name)
 			}
 			w.send(graph.Upload{ID: i.ID, Base: j.Version()}, nil, "/"+name)
+		}
+	})
+}
+
+func TestWhyALibraryRefusesIsToldInItsWords(t *testing.T) {
+	simply(t, func(w *world) {
+		w.far = w.AddSite("sites/eng", "Engineering", "Documents")[0]
+		w.near = w.client.Drive(graph.DriveID(w.far.ID()))
+		w.far.SetRules(graphtest.Rules{RefuseAll: true})
+		_, err := w.near.Upload(w.ctx(), upload(graph.Upload{Parent: w.root(), Name: "refused"}, []byte("ours")))
+		wants(t, err, graph.Failed)
+		if !strings.Contains(err.Error(), "General exception while processing; then the service does not say") {
+			t.Errorf("got %v", err)
 		}
 	})
 }
