@@ -29,9 +29,9 @@ var refusals = []struct {
 	{"a library in which files must be checked out first", false, refuse(graphtest.Fault{Op: "write", Place: "/stuck.txt", Status: 423, Code: "notAllowed", Message: "The file is not checked out.", Times: -1}), mend,
 		graph.Locked, "checked out", "not checked out"},
 	{"a library whose formula refuses", true, refuse(graphtest.Fault{Op: "write", Place: "/stuck.txt", Status: 500, Code: "generalException", Message: "List data validation failed.", Times: -1}), mend,
-		graph.Failed, "", "validation failed"},
+		graph.Failed, "every flush tries it again", "validation failed"},
 	{"an upload that is under way from elsewhere", false, refuse(graphtest.Fault{Op: graphtest.OpCreateSession, Place: "/stuck.txt", Status: 409, Code: "resourceModified", Message: "An upload session is under way.", Times: -1}), mend,
-		"", "", "upload session is under way"},
+		"", "every flush tries it again", "upload session is under way"},
 	{"a refused name", true, refuse(graphtest.Fault{Op: "write", Place: "/stuck.txt", Status: 400, Code: "invalidRequest", Message: "The provided name cannot contain these characters.", Times: -1}), mend,
 		graph.Invalid, "another name", "cannot contain"},
 	{"no space left", true, func(w *simtest.World) error { w.Far.SetQuota(40); return nil }, func(w *simtest.World) error { w.Far.SetQuota(0); return nil },
@@ -39,7 +39,7 @@ var refusals = []struct {
 	{"not allowed", true, refuse(graphtest.Fault{Op: "write", Place: "/stuck.txt", Status: 403, Code: "accessDenied", Message: "Access denied.", Times: -1}), mend,
 		graph.Denied, "ask the owner", "Access denied"},
 	{"too large", true, refuse(graphtest.Fault{Op: "write", Place: "/stuck.txt", Status: 413, Code: "maxFileSizeExceeded", Message: "The file is too large.", Times: -1}), mend,
-		graph.Invalid, "", "too large"},
+		graph.Invalid, "split it", "too large"},
 }
 
 func lock(form int) func(*simtest.World) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -380,7 +381,13 @@ func (t *task) fatal(err error) verdict { return verdict{fatal: err} }
 // explain says why something was not sent: what a person can do, and the service's words.
 func explain(err error) string {
 	advice := ""
-	switch graph.KindOf(err) {
+	var e *graph.Error
+	switch errors.As(err, &e); graph.KindOf(err) {
+	case graph.Failed:
+		if e == nil {
+			return err.Error() // it is ours
+		}
+		advice = "the service fails at this one; every flush tries it again"
 	case graph.Locked:
 		advice = "somebody has it open or checked out; it is tried again later"
 	case graph.Denied:
@@ -388,6 +395,10 @@ func explain(err error) string {
 	case graph.Full:
 		advice = "the drive is full; delete something there or ask for more space"
 	case graph.Invalid:
+		if e != nil && e.Status == http.StatusRequestEntityTooLarge {
+			advice = "it is too large for the service; split it, or keep it elsewhere"
+			break
+		}
 		advice = "the service does not accept it; another name or place may help"
 	case graph.Exist:
 		advice = "the name is taken there by something else; rename one of the two"
