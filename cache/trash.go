@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -33,7 +34,7 @@ func (s *Store) Trash(n Node) (string, error) {
 		return "", err
 	}
 	defer snap.Release()
-	entry := fmt.Sprintf("%s-%d", s.now().Format(trashTime), n.Ino)
+	entry := fmt.Sprintf("%s-%d", s.now().UTC().Format(trashTime), n.Ino)
 	to := filepath.Join(s.dir, trashDir, entry, filepath.FromSlash(strings.TrimPrefix(path, "/")))
 	for i := 2; ; i++ {
 		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
@@ -79,6 +80,55 @@ func syncFolder(path string) error {
 // trashTime begins the name of every entry of the trash.
 const trashTime = "20060102T150405"
 
+// Trashed is a file in a local trash.
+type Trashed struct {
+	File string    // absolute path of the bytes
+	Path string    // where they were, from the root of their drive
+	At   time.Time // when they were put there
+	Size int64     // in bytes
+}
+
+// TrashIn lists the local trash of the store in a folder, newest first, whether that is open or not. What it
+// cannot read it leaves out, and the error says so.
+func TrashIn(dir string) ([]Trashed, error) {
+	top := filepath.Join(dir, trashDir)
+	entries, err := os.ReadDir(top)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []Trashed
+	var errs []error
+	for _, e := range slices.Backward(entries) { // named by their time
+		at, ok := trashedAt(e.Name())
+		if !ok {
+			continue
+		}
+		in := filepath.Join(top, e.Name())
+		errs = append(errs, filepath.WalkDir(in, func(file string, f fs.DirEntry, err error) error {
+			if err != nil || f.IsDir() {
+				return err
+			}
+			info, err := f.Info()
+			if err != nil {
+				return err
+			}
+			list = append(list, Trashed{File: file, Path: filepath.ToSlash(strings.TrimPrefix(file, in)), At: at, Size: info.Size()})
+			return nil
+		}))
+	}
+	return list, errors.Join(errs...)
+}
+
+// trashedAt reads when an entry of the trash was made off its name.
+func trashedAt(entry string) (time.Time, bool) {
+	stamp, _, ok := strings.Cut(entry, "-")
+	at, err := time.Parse(trashTime, stamp)
+	return at, ok && err == nil
+}
+
 // EmptyTrash removes what was put into the local trash before a time.
 func (s *Store) EmptyTrash(before time.Time) error {
 	dir := filepath.Join(s.dir, trashDir)
@@ -91,9 +141,7 @@ func (s *Store) EmptyTrash(before time.Time) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		stamp, _, ok := strings.Cut(e.Name(), "-")
-		at, err := time.Parse(trashTime, stamp)
-		if ok && err == nil && at.Before(before) {
+		if at, ok := trashedAt(e.Name()); ok && at.Before(before) {
 			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}

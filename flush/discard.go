@@ -78,7 +78,7 @@ func (d *discarder) run(ctx context.Context, paths []string) error {
 			}
 			d.done = append(d.done, out)
 		}
-		return d.o.Store.EmptyTrash(d.o.Now().AddDate(0, 0, -TrashDays))
+		return d.emptyTrash()
 	})
 }
 

@@ -1,6 +1,7 @@
 package flush_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -153,6 +155,46 @@ func TestTheTrashForgetsAfterThirtyDays(t *testing.T) {
 			t.Errorf("gone too early: %v", err)
 		}
 	})
+}
+
+func TestTheTrashForgetsByItself(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		kept := giveUp(t, w, "/kept.txt")
+		old := giveUp(t, w, "/old.txt")
+		aged := filepath.Join(filepath.Dir(filepath.Dir(old)), w.Now().AddDate(0, 0, -31).UTC().Format("20060102T150405")+"-9")
+		must(t, os.Rename(filepath.Dir(old), aged))
+		old = filepath.Join(aged, "old.txt")
+		list, err := cache.TrashIn(w.Store.Dir())
+		must(t, err)
+		if len(list) != 2 || list[0].File != kept || list[1].File != old || list[1].Path != "/old.txt" || list[1].Size != 4 ||
+			time.Since(list[1].At).Round(time.Hour) != 31*24*time.Hour {
+			t.Errorf("listed: %+v", list)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.Engine.Run(ctx) }()
+		synctest.Wait()
+		if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("kept for too long: %v", err)
+		}
+		if _, err := os.Stat(kept); err != nil {
+			t.Errorf("gone too early: %v", err)
+		}
+		cancel()
+		must(t, <-ended)
+	})
+}
+
+// giveUp makes a file, gives it up, and returns where the trash has it.
+func giveUp(t *testing.T, w *simtest.World, path string) string {
+	t.Helper()
+	must(t, w.Write(path, []byte("work")))
+	done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: path})
+	must(t, err)
+	if len(done) != 1 || done[0].Trash == "" {
+		t.Fatalf("gave up: %+v", done)
+	}
+	return done[0].Trash
 }
 
 // quarrel makes a conflict, sends the copy if sent is set, and returns where the copy is.

@@ -26,6 +26,7 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 	var looked time.Time  // when remote changes were last looked for, by the clock on the wall
 	var retry time.Time   // no scheduled flush before this
 	var flushed time.Time // last scheduled flush that could reach the service
+	var tidied time.Time  // when the local trash was last gone through
 	for ctx.Err() == nil {
 		now := e.o.Now().Round(0)
 		switch {
@@ -45,6 +46,10 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 			_, err := k.refresh(ctx)
 			looked = e.o.Now().Round(0)
 			k.report(ctx, "refresh", err)
+			if since := looked.Sub(tidied); !k.d.ReadOnly && (since >= 24*time.Hour || since < 0) {
+				tidied = looked
+				k.report(ctx, "empty the local trash", k.emptyTrash())
+			}
 			continue
 		}
 		wait := e.wait(k, now, looked)

@@ -55,5 +55,10 @@ func (e *Engine) one(p Path) (*keeper, string, error) {
 	return k, path.Join("/", p.Path), nil
 }
 
+// emptyTrash ends what the local trash has kept for long enough.
+func (k *keeper) emptyTrash() error {
+	return k.o.Store.EmptyTrash(k.o.Now().AddDate(0, 0, -TrashDays))
+}
+
 // TrashDays is for how many days the local trash keeps what was given up.
 const TrashDays = 30

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush"
 )
 
@@ -24,6 +25,19 @@ func Receipts(stateDir string, max int) ([]flush.Receipt, error) {
 	if max > 0 && len(list) > max {
 		list = list[:max]
 	}
+	return list, unreadable
+}
+
+// Trash lists the local trash of all accounts in a state folder, newest first. It needs no daemon. What cannot be read is
+// left out, and the error names it.
+func Trash(stateDir string) ([]cache.Trashed, error) {
+	accounts, unreadable := accountDirs(stateDir)
+	var list []cache.Trashed
+	for _, dir := range accounts {
+		some, err := cache.TrashIn(dir)
+		list, unreadable = append(list, some...), errors.Join(unreadable, err)
+	}
+	slices.SortStableFunc(list, func(a, b cache.Trashed) int { return b.At.Compare(a.At) })
 	return list, unreadable
 }
 
