@@ -138,7 +138,7 @@ func (e *Engine) jobs(r Request) ([]job, error) {
 			return fmt.Errorf("flush: drive %d: %w", n, ErrNoDrive)
 		}
 		if k.d.ReadOnly {
-			return fmt.Errorf("flush %s: %w", k.d.Name, ErrReadOnly)
+			return fmt.Errorf("%s: %w", k.d.Name, ErrReadOnly)
 		}
 		for i := range jobs {
 			if jobs[i].k == k {

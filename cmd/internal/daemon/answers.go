@@ -116,7 +116,7 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 		Auth:    m.account.auth(),
 		Refresh: control.Refresh{State: "idle"},
 		Flush: control.Flush{
-			State: "idle", Next: moment(st.Next), Rule: st.Rule, Paused: st.Paused, OnUnmount: m.cfg.Flush.OnUnmount && !m.cfg.ReadOnly,
+			State: "idle", Next: moment(st.Next), Rule: st.Rule, After: m.cfg.Flush.After, Paused: st.Paused, OnUnmount: m.cfg.Flush.OnUnmount && !m.cfg.ReadOnly,
 		},
 	}
 	used, err := m.store.Content().Used()

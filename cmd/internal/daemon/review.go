@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -24,6 +25,12 @@ func (m *mount) everywhere(paths []string) ([]flush.Path, error) {
 		found, err := m.locate(p)
 		if err != nil {
 			return nil, err
+		}
+		if len(found) > 1 { // of drives side by side those that can be changed are meant
+			found = slices.DeleteFunc(found, func(f flush.Path) bool { return m.readOnly(m.drive(f.Drive)) })
+		}
+		if len(found) == 0 { // none would mean all
+			return nil, fmt.Errorf("%s: %w", p, flush.ErrReadOnly)
 		}
 		for i := range found {
 			if found[i], err = m.meant(found[i]); err != nil {
