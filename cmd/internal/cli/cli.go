@@ -56,7 +56,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	if err != nil {
 		var quiet *outcome
 		if !errors.As(err, &quiet) || quiet.err != nil {
-			fmt.Fprintln(s.Err, "duskfs: "+oneLine(err))
+			fmt.Fprintln(s.Err, "duskfs: "+visible(oneLine(err)))
 		}
 	}
 	return statusOf(err)

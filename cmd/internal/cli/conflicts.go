@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,12 +24,16 @@ With --keep it settles those of which one version is a PATH:
   keep-both  both stay; the conflict copy is an ordinary file from now on. A file that could not be
              sent becomes a conflict copy
   mine       our bytes replace theirs, which stay among the versions of the file
-  theirs     our version goes to the local trash, which keeps it for 30 days`,
+  theirs     our version goes to the local trash, which keeps it for 30 days and which
+             duskfs discard --list shows; if it was sent already, to the recycle bin there
+
+Exit status: 0 done, also if there are conflicts to list, 1 failed (nothing waits for a decision at PATH,
+for one), 2 wrong usage, 10 no mount is running.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().Changed("keep") {
 				return a.resolve(c.Context(), args, keep)
 			}
-			return a.conflicts(c.Context(), first(args))
+			return a.conflicts(c.Context(), args)
 		},
 	}
 	c.Flags().StringVar(&keep, "keep", "", "settle with `VERSION`: keep-both, mine or theirs")
@@ -35,8 +41,8 @@ With --keep it settles those of which one version is a PATH:
 	return c
 }
 
-func (a *app) conflicts(ctx context.Context, path string) error {
-	d, err := a.daemon(ctx, path)
+func (a *app) conflicts(ctx context.Context, args []string) error {
+	d, paths, err := a.mountOf(ctx, args)
 	if err != nil {
 		return err
 	}
@@ -46,7 +52,10 @@ func (a *app) conflicts(ctx context.Context, path string) error {
 	}
 	list := []control.Pair{}
 	for _, c := range all {
-		if path == "" || control.Inside(a.abs(path), c.Path) {
+		concerns := func(path string) bool {
+			return control.Inside(path, c.Path) || c.Other != "" && control.Inside(path, c.Other)
+		}
+		if len(paths) == 0 || slices.ContainsFunc(paths, concerns) {
 			list = append(list, c)
 		}
 	}
@@ -54,7 +63,11 @@ func (a *app) conflicts(ctx context.Context, path string) error {
 		return a.printJSON(list)
 	}
 	p := &printer{w: a.Out}
-	if len(list) == 0 {
+	switch {
+	case len(list) > 0:
+	case len(paths) > 0:
+		p.line("there are no conflicts at or below %s", strings.Join(args, ", "))
+	default:
 		p.line("there are no conflicts")
 	}
 	for _, c := range list {
@@ -75,11 +88,12 @@ func (a *app) conflicts(ctx context.Context, path string) error {
 }
 
 func (a *app) resolve(ctx context.Context, args []string, keep string) error {
-	if _, err := cache.ParsePolicy(keep); err != nil {
+	policy, err := cache.ParsePolicy(keep)
+	if err != nil {
 		return usage("--keep: %v", err)
 	}
 	if len(args) == 0 {
-		return usage("name our version of what is to be settled; `duskfs conflicts` lists it")
+		return usage("name either version of what is to be settled; `duskfs conflicts` lists them")
 	}
 	d, paths, err := a.mountOf(ctx, args)
 	if err != nil {
@@ -90,13 +104,24 @@ func (a *app) resolve(ctx context.Context, args []string, keep string) error {
 			return fmt.Errorf("%s%w", offline(graph.KindOf(err)), err)
 		}
 		if !a.json {
-			fmt.Fprintf(a.Out, "settled: %s (%s)\n", p, keep)
+			fmt.Fprintln(a.Out, visible(fmt.Sprintf("settled: %s (%s)%s", p, keep, keptIn(policy))))
 		}
 	}
 	if a.json {
 		return a.printJSON(map[string]any{"settled": paths, "keep": keep})
 	}
 	return nil
+}
+
+// keptIn says where the bytes are that a decision has put out of sight.
+func keptIn(p cache.Policy) string {
+	switch p {
+	case cache.Mine:
+		return "; theirs is among the versions of the file once a flush has sent ours"
+	case cache.Theirs:
+		return "; ours is in the local trash, see `duskfs discard --list`, or if it was sent already in the recycle bin there after the next flush"
+	}
+	return ""
 }
 
 // when is a moment as files have it.

@@ -53,7 +53,7 @@ func change(c control.Change) string {
 	case c.Kind == "deleted":
 		text += " (" + size(c.OldSize) + ")"
 	case c.Kind == "modified":
-		text += fmt.Sprintf(" (%s, was %s)", size(c.Size), size(c.OldSize))
+		text += " (" + sizes(c.Size, c.OldSize) + ")"
 	case c.Kind == "new" && !c.Dir:
 		text += " (" + size(c.Size) + ")"
 	}

@@ -56,7 +56,7 @@ func (a *app) mountOf(ctx context.Context, args []string) (*control.Client, []st
 	for _, arg := range args {
 		p := a.abs(arg)
 		if !control.Inside(d.Mount(), p) {
-			return nil, nil, usage("%s is not in the mount at %s: flush one mount at a time", arg, d.Mount())
+			return nil, nil, usage("%q is not in the mount at %s: name paths of one mount at a time", arg, d.Mount())
 		}
 		paths = append(paths, p)
 	}
@@ -76,7 +76,10 @@ func (a *app) flush(ctx context.Context, d control.API, r control.FlushRequest) 
 			return perr
 		}
 	} else {
-		a.writeFlush(res)
+		p := &printer{w: a.Out}
+		if writeFlush(p, res); p.err != nil && err == nil {
+			return p.err
+		}
 	}
 	return a.flushOutcome(res, err)
 }
@@ -108,49 +111,49 @@ func (a *app) flushOutcome(res flush.Result, err error) error {
 	return nil
 }
 
-func (a *app) writeFlush(res flush.Result) {
+func writeFlush(p *printer, res flush.Result) {
 	for _, r := range res.Drives {
 		switch {
 		case r.Plan != nil:
-			a.writePlan(r.Name, *r.Plan)
+			writePlan(p, r.Name, *r.Plan)
 			continue
 		case r.Error != "":
 			continue // the error says it
 		case r.Sent == 0 && r.Deferred+r.Busy+r.Guarded+r.Emptied+r.Kept+r.Over+r.Conflicts == 0:
-			fmt.Fprintf(a.Out, "%s: nothing to send\n", r.Name)
+			p.line("%s: nothing to send", r.Name)
 		default:
-			fmt.Fprintf(a.Out, "%s: %s sent, %s\n", r.Name, count(r.Sent, "change"), size(r.Bytes))
+			p.line("%s: %s sent, %s", r.Name, count(r.Sent, "change"), size(r.Bytes))
 		}
 		if r.Receipt != nil {
 			for _, s := range r.Receipt.Steps {
 				if s.Outcome != "sent" && s.Outcome != "unchanged" || s.Outcome == "sent" && s.Reason != "" {
-					fmt.Fprintf(a.Out, "  %-9s %s%s\n", s.Outcome, s.Path, because(s.Reason))
+					p.line("  %-9s %s%s", s.Outcome, s.Path, because(s.Reason))
 				}
 			}
 		}
 		if r.Conflicts > 0 {
-			fmt.Fprintf(a.Out, "  %s: nothing is lost, `duskfs conflicts` shows both versions\n", count(r.Conflicts, "conflict"))
+			p.line("  %s: nothing is lost, `duskfs conflicts` shows both versions", count(r.Conflicts, "conflict"))
 		}
 		if r.Guarded > 0 {
-			fmt.Fprintf(a.Out, "  %s held back: that is a lot; `duskfs diff` lists them, `duskfs flush --confirm-deletes` sends them\n", count(r.Guarded, "deletion"))
+			p.line("  %s held back: that is a lot; `duskfs diff` lists them, `duskfs flush --confirm-deletes` sends them", count(r.Guarded, "deletion"))
 		}
 		if r.Emptied > 0 {
-			fmt.Fprintf(a.Out, "  %s held back: it became empty, though nobody emptied it; `duskfs status` names it, `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it\n", count(r.Emptied, "file"))
+			p.line("  %s held back: it became empty, though nobody emptied it; `duskfs status` names it, `duskfs flush --confirm-deletes` sends it, `duskfs discard` undoes it", count(r.Emptied, "file"))
 		}
 		if r.Kept > 0 {
-			fmt.Fprintf(a.Out, "  %s not sent, as flush.no-remote-delete says\n", count(r.Kept, "deletion"))
+			p.line("  %s not sent, as flush.no-remote-delete says", count(r.Kept, "deletion"))
 		}
 		if r.Over > 0 {
-			fmt.Fprintf(a.Out, "  %s left for the next flush: this one reached its limit\n", count(r.Over, "change"))
+			p.line("  %s left for the next flush: this one reached its limit", count(r.Over, "change"))
 		}
 	}
 }
 
-func (a *app) writePlan(name string, p plan.Summary) {
+func writePlan(out *printer, name string, p plan.Summary) {
 	if len(p.Steps) == 0 {
-		fmt.Fprintf(a.Out, "%s: nothing to send\n", name)
+		out.line("%s: nothing to send", name)
 	} else {
-		fmt.Fprintf(a.Out, "%s: would send %s, %s: about %s, %s, %s\n", name, count(len(p.Steps), "change"), size(p.Bytes),
+		out.line("%s: would send %s, %s: about %s, %s, %s", name, count(len(p.Steps), "change"), size(p.Bytes),
 			count(p.Requests, "request"), count(p.Units, "resource unit"), max(p.Time.Round(time.Second), time.Second))
 	}
 	for _, s := range p.Steps {
@@ -164,7 +167,7 @@ func (a *app) writePlan(name string, p plan.Summary) {
 		if s.Items > 1 {
 			text += ", " + count(s.Items, "item")
 		}
-		fmt.Fprintln(a.Out, text)
+		out.line("%s", text)
 	}
 	for _, w := range []struct {
 		n    int
@@ -177,7 +180,7 @@ func (a *app) writePlan(name string, p plan.Summary) {
 		{p.Waiting, "change", "would wait for a later try"},
 	} {
 		if w.n > 0 {
-			fmt.Fprintf(a.Out, "  %s %s\n", count(w.n, w.what), w.why)
+			out.line("  %s %s", count(w.n, w.what), w.why)
 		}
 	}
 }

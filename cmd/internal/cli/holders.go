@@ -75,18 +75,19 @@ const (
 	holdersNamed = 10
 )
 
-// awaitHolders names the programs that use a mount, and waits for a while until none does.
-func (a *app) awaitHolders(ctx context.Context, mount string) {
+// awaitHolders names the programs that use a mount, waits for a while until none does, and reports whether
+// there were any.
+func (a *app) awaitHolders(ctx context.Context, mount string) bool {
 	found := holders("/proc", mount)
 	if len(found) == 0 {
-		return
+		return false
 	}
 	for i, h := range found {
 		if i == holdersNamed {
 			fmt.Fprintf(a.Err, "  and %d more\n", len(found)-i)
 			break
 		}
-		fmt.Fprintf(a.Err, "%s is in use by %s\n", mount, h)
+		fmt.Fprintln(a.Err, visible(fmt.Sprintf("%s is in use by %s", mount, h)))
 	}
 	fmt.Fprintf(a.Err, "waiting up to %v for them; what they have written is safe\n", busyWait)
 	end := time.NewTimer(busyWait)
@@ -97,13 +98,13 @@ func (a *app) awaitHolders(ctx context.Context, mount string) {
 		select {
 		case <-look.C:
 			if len(holders("/proc", mount)) == 0 {
-				return
+				return true
 			}
 		case <-end.C:
 			fmt.Fprintf(a.Err, "%s is still in use, and is detached from them\n", mount)
-			return
+			return true
 		case <-ctx.Done():
-			return
+			return true
 		}
 	}
 }

@@ -137,6 +137,7 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	for _, d := range s.Deferred {
 		p.line("  deferred   %s: %s", d.Path, d.Reason)
+		p.line("             %s", retry(d, s.Flush))
 	}
 	for i, h := range s.Held {
 		if i == heldShown {
@@ -162,15 +163,30 @@ func writeStatus(w io.Writer, s control.Status) error {
 	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
 	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
 	next := "only when asked"
+	rested := fmt.Sprintf("when nothing was changed for %v", s.Flush.After)
 	switch {
 	case s.Flush.Paused:
 		next = "paused until `duskfs resume`"
 	case s.Flush.Next != nil:
 		next = "next " + s.Flush.Next.Local().Format("Mon 15:04")
+		if s.Flush.After > 0 {
+			next += " and " + rested
+		}
+	case s.Flush.After > 0:
+		next = rested
 	}
 	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), next, because(s.Flush.Error))
 	p.line("  cache      %s in %s", size(s.Cache.Bytes), s.Cache.Dir)
 	return p.err
+}
+
+// retry says when something deferred is tried again.
+func retry(d control.Deferred, f control.Flush) string {
+	text := "tried " + count(d.Tries, "time")
+	if f.Paused || f.Next == nil && f.After == 0 || d.Next == nil {
+		return text + ", `duskfs flush` tries it again"
+	}
+	return text + ", not again by itself before " + d.Next.Local().Format("Mon 15:04") + "; `duskfs flush` tries it now"
 }
 
 func asOf(t *time.Time) string {
@@ -187,7 +203,7 @@ func because(text string) string {
 	return ": " + text
 }
 
-// printer remembers the first error of several writes.
+// printer prints lines for people and remembers the first error of several writes.
 type printer struct {
 	w   io.Writer
 	err error
@@ -195,6 +211,6 @@ type printer struct {
 
 func (p *printer) line(format string, args ...any) {
 	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+		_, p.err = fmt.Fprintln(p.w, visible(fmt.Sprintf(format, args...)))
 	}
 }

@@ -74,7 +74,11 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 			return err
 		}
 	}
-	a.awaitHolders(ctx, d.Mount())
+	if a.awaitHolders(ctx, d.Mount()) { // who may have written meanwhile
+		if before, err = d.Status(ctx); err != nil {
+			return err
+		}
+	}
 	if err := d.Unmount(ctx); err != nil {
 		return err
 	}

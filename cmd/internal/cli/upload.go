@@ -168,33 +168,34 @@ func (a *app) uploadWhat(cfg *config.Config, args []string, r *control.UploadReq
 }
 
 func (a *app) writeUpload(res upload.Result, err error) {
+	out := &printer{w: a.Out}
 	if res.Plan != nil {
-		a.writePlan(res.Drive, *res.Plan)
+		writePlan(out, res.Drive, *res.Plan)
 	} else if res.Sent > 0 || err == nil {
-		fmt.Fprintf(a.Out, "%s: %s sent, %s; %s of %s there already\n", res.Drive+":"+res.Target, count(res.Sent, "change"), size(res.Bytes),
+		out.line("%s: %s sent, %s; %s of %s there already", res.Drive+":"+res.Target, count(res.Sent, "change"), size(res.Bytes),
 			fmt.Sprint(res.Unchanged), count(res.Files, "file"))
 	}
 	for i, p := range res.Problems {
 		if i == maxTold {
-			fmt.Fprintf(a.Out, "  and %d more; the receipt has them all\n", len(res.Problems)-i)
+			out.line("  and %d more; the receipt has them all", len(res.Problems)-i)
 			break
 		}
-		fmt.Fprintf(a.Out, "  %-9s %s%s\n", p.Outcome, p.Path, because(p.Reason))
+		out.line("  %-9s %s%s", p.Outcome, p.Path, because(p.Reason))
 	}
 	if res.Guarded > 0 && res.Plan == nil {
-		fmt.Fprintf(a.Out, "  %s held back: that is a lot; --dry-run --confirm-deletes lists them, --confirm-deletes sends them\n", count(res.Guarded, "deletion"))
+		out.line("  %s held back: that is a lot; --dry-run --confirm-deletes lists them, --confirm-deletes sends them", count(res.Guarded, "deletion"))
 	}
 	if res.Over > 0 {
-		fmt.Fprintf(a.Out, "  %s left for the next upload: this one reached its limit\n", count(res.Over, "change"))
+		out.line("  %s left for the next upload: this one reached its limit", count(res.Over, "change"))
 	}
 	if n := res.Left.Links; n > 0 {
-		fmt.Fprintf(a.Out, "  %s left out; --links follow sends what they lead to\n", count(n, "symbolic link"))
+		out.line("  %s left out; --links follow sends what they lead to", count(n, "symbolic link"))
 	}
 	if n := res.Left.Special; n > 0 {
-		fmt.Fprintf(a.Out, "  %s left out: neither a file nor a folder\n", count(n, "item"))
+		out.line("  %s left out: neither a file nor a folder", count(n, "item"))
 	}
 	if res.Receipt != "" {
-		fmt.Fprintf(a.Out, "receipt: %s\n", res.Receipt)
+		out.line("receipt: %s", res.Receipt)
 	}
 }
 

@@ -267,12 +267,13 @@ type Flush struct {
 	State string     `json:"state"`
 	Last  *time.Time `json:"last"`
 	Next  *time.Time `json:"next"`
-	// Rule is the schedule in words; Paused says that nothing starts by itself; OnUnmount that
-	// `duskfs unmount` sends first.
-	Rule      string `json:"rule"`
-	Paused    bool   `json:"paused"`
-	OnUnmount bool   `json:"on_unmount"`
-	Error     string `json:"error,omitempty"`
+	// Rule is the schedule in words; After that one starts when nothing was changed for so long, 0 that none does;
+	// Paused that nothing starts by itself; OnUnmount that `duskfs unmount` sends first.
+	Rule      string        `json:"rule"`
+	Paused    bool          `json:"paused"`
+	OnUnmount bool          `json:"on_unmount"`
+	After     time.Duration `json:"after_ns"`
+	Error     string        `json:"error,omitempty"`
 }
 
 // Well reports whether nothing wants attention: nothing deferred or held back, no conflict, the service within
