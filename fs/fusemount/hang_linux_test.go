@@ -161,21 +161,7 @@ func TestHolesAreRightUnderMaps(t *testing.T) {
 	if err := os.Truncate(path, 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	c := child("mmap-write", path)
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 8)); err != nil {
-		t.Fatal(err)
-	}
+	end := writeMapped(t, path)
 	// What the child wrote is in its map alone as yet.
 	f, err := os.Open(path)
 	if err != nil {
@@ -185,8 +171,7 @@ func TestHolesAreRightUnderMaps(t *testing.T) {
 	if at, err := unix.Seek(int(f.Fd()), 0, unix.SEEK_DATA); err != nil || at != 0 {
 		t.Errorf("data begins at %d, %v", at, err)
 	}
-	in.Close()
-	if err := c.Wait(); err != nil {
+	if err := end(); err != nil {
 		t.Error(err)
 	}
 }

@@ -89,6 +89,27 @@ func childMapWrite(path string) error {
 	return err
 }
 
+// writeMapped has a child write to a file through a map, and returns once it has. end ends the child.
+func writeMapped(t *testing.T, path string) (end func() error) {
+	t.Helper()
+	c := child("mmap-write", path)
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "written\n" {
+		t.Fatalf("the child said %q, %v", line, err)
+	}
+	return func() error { return errors.Join(in.Close(), c.Wait()) }
+}
+
 // childMount mounts an empty file system and is killed.
 func childMount(point string) error {
 	s, err := fuse.NewServer(fuse.NewDefaultRawFileSystem(), point, &fuse.MountOptions{DirectMount: true, Name: "duskfs"})
@@ -110,21 +131,7 @@ func TestMapsReadAndWrite(t *testing.T) {
 		t.Fatalf("a map of a remote file read %d bytes, %v", len(got), err)
 	}
 
-	c := child("mmap-write", path)
-	in, err := c.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(out).ReadString('\n'); line != "written\n" {
-		t.Fatalf("the child said %q, %v", line, err)
-	}
+	end := writeMapped(t, path)
 	n, err := w.Store.Tree().Resolve(w.Drive.Root, "/f")
 	if err != nil {
 		t.Fatal(err)
@@ -140,8 +147,7 @@ func TestMapsReadAndWrite(t *testing.T) {
 	if _, err := body.ReadAt(head, 0); string(head) != "MAPPED67" || err != nil {
 		t.Errorf("after Writeback the body begins with %q, %v", head, err)
 	}
-	in.Close()
-	if err := c.Wait(); err != nil {
+	if err := end(); err != nil {
 		t.Fatal(err)
 	}
 	copy(data, "MAPPED")
