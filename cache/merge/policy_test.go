@@ -3,7 +3,11 @@ package merge_test
 import (
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/cache/merge"
+	"github.com/duskfs/duskfs/graph"
 )
 
 func policy(p cache.Policy) func(*cache.Case) {
@@ -60,4 +64,57 @@ func TestPolicies(t *testing.T) {
 			c.Node.Base.At = noon
 		}), agree},
 	})
+}
+
+// A policy settles whose bytes count where both sides have written, and nothing else: not places, not deletions, not
+// folders. What it gives up here goes to the local trash, after a look at the item, and never under an open file.
+func TestAPolicySettlesNothingButWhoseBytesCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := anyCase(t)
+		c.Policy = cache.KeepBoth
+		both := merge.Decide(c)
+		for _, p := range []cache.Policy{cache.Mine, cache.Theirs} {
+			c.Policy = p
+			r := merge.Decide(c)
+			ours, isOpen := c.Node, c.Open
+			if ours == nil {
+				ours, isOpen = c.Holder, c.HolderOpen
+			}
+			written := ours != nil && ours.Written
+			if r != both && !(written && c.Incoming.Type == graph.File && !c.Incoming.Deleted) {
+				t.Fatalf("%v rules %+v, without it %+v", p, r, both)
+			}
+			if written && (r.Bytes == cache.TheirBytes || r.Verb == cache.Drop) && !(p == cache.Theirs && r.Trash && c.Confirmed && !isOpen) {
+				t.Fatalf("%v: unsent bytes are lost by %+v", p, r)
+			}
+			if r != both && p == cache.Mine && (r.Bytes != cache.KeepBytes || r.Trash) && r.Verb != cache.NeedItem {
+				t.Fatalf("mine gives up our bytes by %+v", r)
+			}
+		}
+	})
+}
+
+// Folders, places and names under each policy: the same as without one.
+func TestPoliciesDoNotTouchFoldersAndPlaces(t *testing.T) {
+	b := theirName("b.txt")
+	for _, p := range policies {
+		set := policy(p)
+		check(t, []row{
+			{p.String() + ": both made the folder: merge", unknown(set, folder, heldBy(holderDir, holderNew)), mergeIn},
+			{p.String() + ": file against folder of the name: ours aside", unknown(set, heldBy(holderDir, holderNew), confirmed), addAside},
+			{p.String() + ": folder against file of the name: ours aside", unknown(set, folder, heldBy(holderNew), confirmed), addAside},
+			{p.String() + ": folder deleted here, new child there: the chain comes back", unknown(set, above, confirmed), restore},
+			{p.String() + ": folder deleted here, child changed there: the chain comes back", gone(set, theirBytes, above, confirmed), restore},
+			{p.String() + ": folder deleted there, unsent work below: the rest goes", known(set, folder, tombstone, dirtyBelow, confirmed), dropRest},
+			{p.String() + ": moved into a folder deleted here: that comes back", known(set, b, above, confirmed), cache.Ruling{Verb: cache.Agree, Place: true, ModTime: true, Report: "restored"}},
+			{p.String() + ": two folders moved into each other: theirs stands", known(set, folder, cycle, confirmed), undo},
+			{p.String() + ": two swap names there: park", known(set, b, heldBy(holderLeaves)), cache.Ruling{Verb: cache.Agree, Place: true, ModTime: true, Holder: cache.Park}},
+			{p.String() + ": moved there onto a name that ours was moved to: aside", known(set, b, heldBy(holderMoved), confirmed), cache.Ruling{Verb: cache.Agree, Place: true, ModTime: true, Holder: cache.Aside, Report: "conflict"}},
+			{p.String() + ": letter case only", known(set, folder, theirName("A.TXT")), moveOurs},
+			{p.String() + ": Unicode form only", known(set, folder, theirName("a\u0301.txt")), moveOurs},
+			{p.String() + ": deleted here, moved and changed there: restore", gone(set, theirBytes, theirFolder, confirmed), restore},
+			{p.String() + ": deleted here, moved there: stands", gone(set, theirFolder, confirmed), ignore},
+			{p.String() + ": an echo", known(set, folder, etag("e2"), theirName("b")), ignore},
+		})
+	}
 }
