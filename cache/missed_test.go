@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -22,6 +23,8 @@ func TestWhatComesInCanBeWhatAMissedStepMade(t *testing.T) {
 		{about: "renamed here too", do: func(w *world) { w.mv("/a", "/c") }, is: true},
 		{about: "written here since", do: func(w *world) { w.write("/a", "more") }, is: true},
 		{about: "times of whole seconds", in: func(i graph.Item) graph.Item { i.ModTime = i.ModTime.Truncate(time.Second); return i }, is: true},
+		{about: "made at another time", in: func(i graph.Item) graph.Item { i.Created = i.Created.Add(-time.Second); return i }},
+		{about: "nobody knows when it was made", in: func(i graph.Item) graph.Item { i.Created = time.Time{}; return i }},
 		{about: "another time", in: func(i graph.Item) graph.Item { i.ModTime = i.ModTime.Add(time.Second); return i }},
 		{about: "other bytes", in: func(i graph.Item) graph.Item { i.Hash = file("z", root, "z", "xyz").Hash; return i }},
 		{about: "no hash", in: func(i graph.Item) graph.Item { i.Hash = ""; return i }},
@@ -36,8 +39,7 @@ func TestWhatComesInCanBeWhatAMissedStepMade(t *testing.T) {
 			w.create("/a", "abc")
 			ino := w.at("/a").Ino
 			a := w.attempt("create", "/a")
-			in := w.answer("made", "f", "a", "abc", "e1")
-			a.Hash = in.Hash
+			in := w.made(&a, "made", "f", "a", "e1")
 			w.seal(a)
 			_, err := w.out.Begin(a)
 			w.ok(err)
@@ -61,11 +63,61 @@ func TestWhatComesInCanBeWhatAMissedStepMade(t *testing.T) {
 			if c.is && (n.Base.Parent != root || n.Base.Name != "a" || n.Base.ETag != "e1") {
 				t.Errorf("base %+v", n.Base)
 			}
-			w.receive(w.answer("late", "f", "late", "abc", "e3"))
+			w.receive(w.made(&a, "late", "f", "late", "e3"))
 			w.ok(w.in.Claim())
 			if m, err := w.tr.Get(ino); err != nil || m.Seq != n.Seq {
 				t.Errorf("a step that is forgotten takes %+v, %v", m.Base, err)
 			}
+		})
+	}
+}
+
+// made is what the service says of a file that a step has made of "abc" just now, which is somewhere.
+func (w *world) made(a *cache.Attempt, id, parent graph.ItemID, name, etag string) graph.Item {
+	i := w.answer(id, parent, name, "abc", etag)
+	i.Created, a.Created, a.Hash = w.now.Truncate(time.Second), w.now.Truncate(time.Second), i.Hash
+	return i
+}
+
+// Two copies of a file were sent in the same second: each gets what lies most like it.
+func TestCopiesThatWereMissedAreNotTakenForEachOther(t *testing.T) {
+	for _, c := range []struct {
+		about    string
+		in       map[graph.ItemID]string // folder f or root, and name
+		a, b     graph.ItemID
+		underWay bool // that of b
+	}{
+		{about: "both were moved", in: map[graph.ItemID]string{"1": "f/b", "2": "f/a"}, a: "2", b: "1"},
+		{about: "one was never made, the other late", in: map[graph.ItemID]string{"1": "/b"}, b: "1"},
+		{about: "one was never made, the other was moved", in: map[graph.ItemID]string{"1": "f/b"}, b: "1"},
+		{about: "one was moved, the other late", in: map[graph.ItemID]string{"1": "/b", "2": "f/x"}, a: "2", b: "1"},
+		{about: "one was never made, the other is under way", in: map[graph.ItemID]string{"1": "/b"}, underWay: true},
+		{about: "one was moved, the other is under way", in: map[graph.ItemID]string{"1": "/b", "2": "f/x"}, a: "2", underWay: true},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			w := newWorld(t, cache.Options{}, folder("f", root, "f"))
+			steps := map[string]cache.Attempt{}
+			for _, name := range []string{"a", "b"} {
+				w.create("/"+name, "abc")
+				step := w.attempt("create", "/"+name)
+				w.made(&step, "", "", "", "")
+				_, err := w.out.Begin(step)
+				w.ok(err)
+				if steps[name] = step; name == "a" || !c.underWay {
+					w.ok(w.out.Missed(step))
+				}
+			}
+			for id, at := range c.in {
+				parent, name, _ := strings.Cut(at, "/")
+				if parent == "" {
+					parent = string(root)
+				}
+				step := steps["a"]
+				w.receive(w.made(&step, id, graph.ItemID(parent), name, "e"+string(id)))
+			}
+			w.ok(w.in.Claim())
+			w.equal("item of a", w.item("/a"), c.a)
+			w.equal("item of b", w.item("/b"), c.b)
 		})
 	}
 }
@@ -75,8 +127,7 @@ func TestWhatAMissedStepMadeCanBeRemovedByNow(t *testing.T) {
 	w := newWorld(t, cache.Options{}, folder("f", root, "f"))
 	w.create("/a", "abc")
 	a := w.attempt("create", "/a")
-	in := w.answer("made", "f", "a", "abc", "e1")
-	a.Hash = in.Hash
+	in := w.made(&a, "made", "f", "a", "e1")
 	w.ok(w.out.Missed(a))
 	w.rm("/a")
 	w.receive(in)

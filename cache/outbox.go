@@ -62,6 +62,8 @@ type Attempt struct {
 	Size    int64
 	Hash    graph.Hash
 	ModTime time.Time
+	// Created is the time at which a new file says that it was made: CreatedAs.
+	Created time.Time
 	// Base is what is replaced, as Begin has found it.
 	Base    graph.Version
 	Session string // upload session: a credential
@@ -78,6 +80,7 @@ func (o *Outbox) Begin(a Attempt) (n Node, err error) {
 		if a.Started.IsZero() {
 			a.Started = x.now
 		}
+		a.Created = CreatedAs(n)
 		if n.Base != nil {
 			a.Base = n.Base.Version()
 		}

@@ -113,6 +113,7 @@ func (f *flight) run(ctx context.Context) error {
 			if !f.gate.end() {
 				continue
 			}
+			f.pusher.EndSessions(ctx)
 			return nil
 		}
 		if err := f.same(ctx); err != nil {

@@ -54,6 +54,7 @@ func TestAFileThatIsMovedBeforeItsAnswerCameIsNotMadeTwice(t *testing.T) {
 					time.Sleep(time.Hour)
 					must(t, w.Write("/a.bin", simtest.Data("ours", 700<<10)))
 					ours := w.Here()["/a.bin"]
+					time.Sleep(time.Minute)
 					broken, silent := false, end != "the connection breaks"
 					w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
 						if broken && silent {
@@ -88,5 +89,53 @@ func TestAFileThatIsMovedBeforeItsAnswerCameIsNotMadeTwice(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A new file never reached the service, and a colleague has just put the same bytes with the same time into another
+// folder, out of the same archive: that is another file, which neither moves ours nor has our next words written over it,
+// nor goes when ours does.
+func TestWhatAColleagueUnpackedIsNotTakenForWhatWasSentHere(t *testing.T) {
+	for what, then := range map[string]func(w *simtest.World) error{
+		"nothing":            func(*simtest.World) error { return nil },
+		"it is written over": func(w *simtest.World) error { return w.Write("/a.bin", []byte("more")) },
+		"it is removed":      func(w *simtest.World) error { return w.Remove("/a.bin") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			in(t, nil, func(t *testing.T, w *simtest.World) {
+				_, err := w.Far.Mkdir("/d")
+				must(t, err)
+				w.Refresh()
+				time.Sleep(time.Hour)
+				data, at := simtest.Data("archive", 4<<10), w.Now().Add(-30*time.Minute).Truncate(time.Second)
+				must(t, w.Write("/a.bin", data), w.Touch("/a.bin", at))
+				broken := false
+				w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+					switch {
+					case r.Method == http.MethodPut || broken:
+						broken = true // it never arrives, and then the network is gone
+						return nil, errors.New("no network")
+					}
+					return under.RoundTrip(r)
+				})
+				_, err = w.Engine.Flush(t.Context(), flush.Request{})
+				if !errors.Is(err, graph.Offline) || !broken {
+					t.Fatalf("flush: %v", err)
+				}
+				w.Between(nil)
+				time.Sleep(time.Minute)
+				put(t, w.Far, "/d/a.bin", string(data))
+				must(t, w.Far.Touch("/d/a.bin", at), then(w))
+				w.Flush()
+				if got, err := w.Far.Read("/d/a.bin"); err != nil || string(got) != string(data) {
+					t.Errorf("the colleague's file: %d bytes, %v", len(got), err)
+				}
+				if _, here := w.Here()["/a.bin"]; here != (what != "it is removed") {
+					t.Errorf("ours is where it was made: %v", here)
+				}
+				w.Equal()
+				w.Quiet()
+			})
+		})
 	}
 }

@@ -150,8 +150,9 @@ func (p *Pusher) session(ctx context.Context, a cache.Attempt) string {
 	return b.Session
 }
 
-// abandonRest ends the upload sessions that nobody will go on with: their files are gone, or were sent otherwise.
-func (p *Pusher) abandonRest(ctx context.Context) {
+// EndSessions ends the upload sessions that nobody will go on with: their files are gone, or were sent otherwise.
+// Run does so at its end; call it when there is nothing to run.
+func (p *Pusher) EndSessions(ctx context.Context) {
 	p.mu.Lock()
 	rest := slices.Collect(maps.Values(p.sessions))
 	p.mu.Unlock()

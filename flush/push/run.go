@@ -46,7 +46,7 @@ func (p *Pusher) Run(ctx context.Context, todo plan.Plan, req Request) (Result, 
 		r.fatal = ctx.Err()
 	}
 	if r.fatal == nil && !req.More {
-		p.abandonRest(ctx)
+		p.EndSessions(ctx)
 	}
 	return r.result, r.fatal
 }

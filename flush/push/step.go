@@ -102,6 +102,7 @@ func (t *task) begin() (_ verdict, ok bool) {
 		return t.fatal(err), false
 	}
 	t.n = n
+	t.a.Created = cache.CreatedAs(n)
 	if n.Base != nil {
 		t.a.Base = n.Base.Version()
 	}

@@ -298,7 +298,7 @@ func whole(ctx context.Context, snap source) (_ context.Context, end func()) {
 // offer says what goes where.
 func (t *task) offer(ctx context.Context, snap source) graph.Upload {
 	u := graph.Upload{
-		Size: t.a.Size, ModTime: t.a.ModTime, Body: snap,
+		Size: t.a.Size, ModTime: t.a.ModTime, Created: t.a.Created, Body: snap,
 		Parent: t.a.Parent, Name: t.a.Name,
 		Begun: func(session string) error {
 			t.a.Session = session

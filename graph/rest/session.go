@@ -159,6 +159,9 @@ func (s *sending) beginCall() call {
 	}
 	if !s.u.ModTime.IsZero() {
 		item.Times = &wireTimes{Modified: formatTime(s.u.ModTime)}
+		if s.u.ID == "" && !s.u.Created.IsZero() {
+			item.Times.Created = formatTime(s.u.Created)
+		}
 	}
 	k.json = newSession{item}
 	return k
