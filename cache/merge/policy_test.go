@@ -69,8 +69,7 @@ func TestPolicies(t *testing.T) {
 // A policy settles whose bytes count where both sides have written, and nothing else: not places, not deletions, not
 // folders. What it gives up here goes to the local trash, after a look at the item, and never under an open file.
 func TestAPolicySettlesNothingButWhoseBytesCount(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := anyCase(t)
+	manyCases(t, func(t *rapid.T, c cache.Case) {
 		c.Policy = cache.KeepBoth
 		both := merge.Decide(c)
 		for _, p := range []cache.Policy{cache.Mine, cache.Theirs} {

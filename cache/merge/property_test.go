@@ -53,9 +53,17 @@ func anyCase(t *rapid.T) cache.Case {
 	return c
 }
 
-func TestEveryRulingKeepsWhatExistsOnlyHere(t *testing.T) {
+// manyCases calls a property with some thousands of cases.
+func manyCases(t *testing.T, property func(t *rapid.T, c cache.Case)) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := anyCase(t)
+		for range 100 {
+			property(t, anyCase(t))
+		}
+	})
+}
+
+func TestEveryRulingKeepsWhatExistsOnlyHere(t *testing.T) {
+	manyCases(t, func(t *rapid.T, c cache.Case) {
 		r := merge.Decide(c)
 		ours := c.Node != nil && c.Node.Written
 		held := c.Holder != nil && c.Holder.Written
@@ -96,8 +104,7 @@ func places(r cache.Ruling) bool {
 }
 
 func TestLocalWorkIsNeverRuledOnByTheFeedAlone(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := anyCase(t)
+	manyCases(t, func(t *rapid.T, c cache.Case) {
 		c.Confirmed = false
 		r := merge.Decide(c)
 		switch {
@@ -109,8 +116,7 @@ func TestLocalWorkIsNeverRuledOnByTheFeedAlone(t *testing.T) {
 }
 
 func TestOpenFilesAndStepsUnderWayAreLeftAlone(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := anyCase(t)
+	manyCases(t, func(t *rapid.T, c cache.Case) {
 		r := merge.Decide(c)
 		if c.Sending && r.Verb != cache.Wait {
 			t.Fatalf("ruled %+v while a step is under way", r)
@@ -122,8 +128,7 @@ func TestOpenFilesAndStepsUnderWayAreLeftAlone(t *testing.T) {
 }
 
 func TestWhatIsAskedForIsAskedOnce(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := anyCase(t)
+	manyCases(t, func(t *rapid.T, c cache.Case) {
 		for range 2 {
 			switch merge.Decide(c).Verb {
 			case cache.NeedItem:
