@@ -36,6 +36,23 @@ func TestHeirs(t *testing.T) {
 			w.now = w.now.Add(61 * time.Second)
 			w.create("/doc.txt", "new")
 		}, "", "doc"},
+		"remove, wait a minute, create": {func(w *world) {
+			w.rm("/doc.txt")
+			w.now = w.now.Add(time.Minute)
+			w.create("/doc.txt", "new")
+		}, "doc", ""},
+		"exchange of two that are there": {func(w *world) {
+			_, err := w.rename("/doc.txt", "/other.txt", cache.Exchange)
+			w.ok(err)
+			w.equal("the other", w.item("/other.txt"), "doc")
+		}, "other", ""},
+		"a folder in its way under a backup's name, create": {func(w *world) {
+			w.mkdir("/doc.txt~")
+			w.hydrate("/doc.txt", "12345")
+			w.mv("/doc.txt", "/doc.txt~/doc.txt")
+			w.create("/doc.txt", "new")
+			w.equal("the old one", w.item("/doc.txt~/doc.txt"), "doc")
+		}, "", ""},
 		"backup, create, remove backup": {func(w *world) {
 			w.mv("/doc.txt", "/doc.txt~")
 			w.create("/doc.txt", "new")

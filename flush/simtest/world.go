@@ -164,11 +164,12 @@ func (w *World) connect(under http.RoundTripper, url, user string, drive graph.D
 	w.Near = c.Drive(drive)
 }
 
-// Open opens a store in a folder and makes an engine for it.
+// Open opens a store in a folder, checks it, and makes an engine for it.
 func (w *World) Open(dir string) {
 	w.T.Helper()
 	w.Dir = dir
 	w.Store = cachetest.OpenDir(w.T, dir, cache.Options{Host: "desk", Now: w.Now, Free: w.free, Conflicts: w.policy})
+	cachetest.Check(w.T, w.Store)
 	w.Use(w.Near)
 }
 
