@@ -64,7 +64,7 @@ func progress(p flush.Progress) string {
 	if len(files) == 0 {
 		return text
 	}
-	text += ": " + path.Base(files[0])
+	text += ": " + visible(path.Base(files[0]))
 	if len(files) > 1 {
 		text += fmt.Sprintf(" and %d more", len(files)-1)
 	}

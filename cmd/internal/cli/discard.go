@@ -136,6 +136,9 @@ func (a *app) writeDiscarded(list []control.Discarded, dry bool) error {
 	kept, trash := false, false
 	for _, c := range list {
 		kept = kept || c.Refused != ""
+		if !dry && c.Refused == "" {
+			c.Reason = "" // it is past
+		}
 		text := change(c.Change)
 		switch {
 		case a.json:

@@ -186,7 +186,11 @@ func retry(d control.Deferred, f control.Flush) string {
 	if f.Paused || f.Next == nil && f.After == 0 || d.Next == nil {
 		return text + ", `duskfs flush` tries it again"
 	}
-	return text + ", not again by itself before " + d.Next.Local().Format("Mon 15:04") + "; `duskfs flush` tries it now"
+	next := d.Next
+	if f.After == 0 && f.Next.After(*next) {
+		next = f.Next
+	}
+	return text + ", not again by itself before " + next.Local().Format("Mon 15:04") + "; `duskfs flush` tries it now"
 }
 
 func asOf(t *time.Time) string {

@@ -75,6 +75,10 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 		}
 	}
 	if a.awaitHolders(ctx, d.Mount()) { // who may have written meanwhile
+		if ctx.Err() != nil {
+			fmt.Fprintf(a.Err, "%s stays mounted\n", d.Mount())
+			return ctx.Err()
+		}
 		if before, err = d.Status(ctx); err != nil {
 			return err
 		}

@@ -48,6 +48,7 @@ func TestSizesThatDifferLookDifferent(t *testing.T) {
 
 func TestStatusSaysWhenSomethingDeferredIsTriedAgain(t *testing.T) {
 	next := time.Date(2026, 11, 30, 18, 0, 0, 0, time.Local)
+	later := next.Add(2 * time.Hour)
 	for _, c := range []struct {
 		name string
 		f    control.Flush
@@ -56,6 +57,7 @@ func TestStatusSaysWhenSomethingDeferredIsTriedAgain(t *testing.T) {
 		{"only by hand", control.Flush{}, "tried 2 times, `duskfs flush` tries it again"},
 		{"paused", control.Flush{Next: &next, Paused: true}, "tried 2 times, `duskfs flush` tries it again"},
 		{"at a time", control.Flush{Next: &next}, "tried 2 times, not again by itself before Mon 18:00; `duskfs flush` tries it now"},
+		{"at a later time", control.Flush{Next: &later}, "tried 2 times, not again by itself before Mon 20:00; `duskfs flush` tries it now"},
 		{"when it rests", control.Flush{After: time.Minute}, "tried 2 times, not again by itself before Mon 18:00; `duskfs flush` tries it now"},
 	} {
 		s := control.Status{Deferred: []control.Deferred{{Path: "/m/a", Reason: "locked", Tries: 2, Next: &next}}, Flush: c.f}

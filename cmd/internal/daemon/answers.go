@@ -225,7 +225,7 @@ func loss(p control.Pending, now time.Time) string {
 	}
 	work := humanize.Bytes(uint64(max(p.Bytes, 0))) + " of work"
 	if p.Bytes == 0 {
-		work = "renames, deletions or new folders, and no bytes"
+		work = "no bytes, but renames, deletions or new folders"
 	}
 	from := ""
 	if p.Oldest != nil {

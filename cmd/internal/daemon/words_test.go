@@ -44,7 +44,7 @@ func TestWhatADeadDiskWouldCost(t *testing.T) {
 	}{
 		{control.Pending{}, ""},
 		{control.Pending{Items: 3, Bytes: 4_200_000, Oldest: &morning}, "if this disk died now: 4.2 MB of work since 09:00"},
-		{control.Pending{Items: 3, Oldest: &morning}, "if this disk died now: renames, deletions or new folders, and no bytes since 09:00"},
+		{control.Pending{Items: 3, Oldest: &morning}, "if this disk died now: no bytes, but renames, deletions or new folders since 09:00"},
 	} {
 		if got := loss(c.p, now); got != c.want {
 			t.Errorf("got  %s\nwant %s", got, c.want)
