@@ -24,8 +24,8 @@ sent is kept and tried again. If a flush runs already, this one joins it.
 
 On a terminal bars show how far it has come; elsewhere a line on standard error every ten seconds.
 
-Exit status: 0 everything was sent, 1 failed (offline, for one), 3 something was deferred, is being
-written, met a conflict or was held back by the delete guard, 10 no mount is running,
+Exit status: 0 everything was sent, 1 failed (offline, no such PATH), 3 something was deferred, is being
+written, met a conflict or was held back by a guard, 10 no mount is running,
 11 sign-in needed.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			d, paths, err := a.mountOf(c.Context(), args)

@@ -17,7 +17,10 @@ func (a *app) unmountCommand() *cobra.Command {
 		Use: "unmount [MOUNTPOINT]", Aliases: []string{"umount"}, Short: "End a mount; unsent changes are kept", Args: atMost(1),
 		Long: `Ends a mount, and says what was not sent: that is kept and is there again at the next mount. Programs
 that use the mount are named and waited for, and after ten seconds it is detached from them. A
-mount whose daemon was killed is cleared.`,
+mount whose daemon was killed is cleared.
+
+Exit status: 0 it is unmounted, 1 failed, 2 wrong usage, 3 or 11 with --flush, if that ended so; then it
+stays mounted. 10 no mount is running.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.unmount(c.Context(), first(args), send) },
 	}
 	c.Flags().BoolVar(&send, "flush", false, "send all changes first; the mount stays if that fails")
