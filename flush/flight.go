@@ -48,7 +48,7 @@ func (k *keeper) flush(ctx context.Context, j job, progress func(Progress)) (Dri
 		end(err)
 	}
 	if err != nil {
-		f.res.Error, f.res.Kind = err.Error(), graph.KindOf(err)
+		f.res.Error, f.res.Kind = WhyEnded(err), graph.KindOf(err)
 	}
 	if j.Scheduled {
 		k.watch(ctx, f.res, err)

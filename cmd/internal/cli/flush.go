@@ -81,6 +81,9 @@ func (a *app) flush(ctx context.Context, d control.API, r control.FlushRequest) 
 			return p.err
 		}
 	}
+	if errors.Is(err, context.Canceled) {
+		return err // whoever interrupted it knows why it ended
+	}
 	return a.flushOutcome(res, err)
 }
 
@@ -117,8 +120,11 @@ func writeFlush(p *printer, res flush.Result) {
 		case r.Plan != nil:
 			writePlan(p, r.Name, *r.Plan)
 			continue
-		case r.Error != "":
-			continue // the error says it
+		case r.Error != "": // which says the rest
+			if r.Sent > 0 {
+				fmt.Fprintf(a.Out, "%s: %s sent, %s, before it ended early; %s left\n", r.Name, count(r.Sent, "change"), size(r.Bytes), fmt.Sprint(r.Left))
+			}
+			continue
 		case r.Sent == 0 && r.Deferred+r.Busy+r.Guarded+r.Emptied+r.Kept+r.Over+r.Conflicts == 0:
 			p.line("%s: nothing to send", r.Name)
 		default:

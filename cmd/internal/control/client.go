@@ -2,7 +2,9 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 
 	"github.com/duskfs/duskfs/flush"
 	"github.com/duskfs/duskfs/flush/upload"
@@ -99,12 +102,33 @@ func (c *Client) Upload(ctx context.Context, r UploadRequest, progress func(flus
 	return stream[upload.Result](ctx, c, "upload", r, progress)
 }
 
-// stream makes a call that tells how far it has come.
+// stopWait is how long a call that was stopped may take until it has ended.
+const stopWait = 5 * time.Second
+
+// stream makes a call that tells how far it has come. Where ctx ends first, the daemon is asked to stop, and how far it
+// came by then is returned with the error of ctx.
 func stream[R any](ctx context.Context, c *Client, what string, in any, progress func(flush.Progress)) (R, error) {
 	var none R
-	body, err := c.do(ctx, http.MethodPost, what, in)
+	calling, cut := context.WithCancel(context.WithoutCancel(ctx))
+	name, stopped := rand.Text(), make(chan struct{})
+	forget := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		defer cut()
+		wait, end := context.WithTimeout(calling, stopWait)
+		defer end()
+		if _, err := get[struct{}](wait, c, http.MethodPost, "stop", name); err == nil {
+			<-wait.Done()
+		}
+	})
+	defer func() {
+		cut()
+		if !forget() {
+			<-stopped
+		}
+	}()
+	body, err := c.doNamed(calling, name, http.MethodPost, what, in)
 	if err != nil {
-		return none, err
+		return none, cmp.Or(ctx.Err(), err)
 	}
 	defer func() { _ = body.Close() }() // read only
 	lines := json.NewDecoder(body)
@@ -119,13 +143,15 @@ func stream[R any](ctx context.Context, c *Client, what string, in any, progress
 		if l.Progress != nil && progress != nil {
 			progress(*l.Progress)
 		}
-		if l.Result == nil {
-			continue
-		}
-		if l.Error != nil {
+		switch {
+		case l.Result == nil:
+		case l.Error == nil:
+			return *l.Result, nil
+		case ctx.Err() != nil:
+			return *l.Result, ctx.Err()
+		default:
 			return *l.Result, l.Error
 		}
-		return *l.Result, nil
 	}
 }
 
@@ -143,6 +169,11 @@ func get[T any](ctx context.Context, c *Client, method, what string, in any) (T,
 }
 
 func (c *Client) do(ctx context.Context, method, what string, v any) (io.ReadCloser, error) {
+	return c.doNamed(ctx, "", method, what, v)
+}
+
+// doNamed makes a call that can be stopped by its name.
+func (c *Client) doNamed(ctx context.Context, name, method, what string, v any) (io.ReadCloser, error) {
 	var in io.Reader
 	if v != nil {
 		b, err := json.Marshal(v)
@@ -154,6 +185,9 @@ func (c *Client) do(ctx context.Context, method, what string, v any) (io.ReadClo
 	req, err := http.NewRequestWithContext(ctx, method, "http://duskfs/v1/"+what, in)
 	if err != nil {
 		return nil, err
+	}
+	if name != "" {
+		req.Header.Set(callName, name)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -163,6 +163,25 @@ func TestAClientThatLeavesEndsItsFlush(t *testing.T) {
 	<-ended
 }
 
+func TestAFlushThatIsInterruptedTellsHowFarItCame(t *testing.T) {
+	began, over := make(chan struct{}), false
+	api := &daemon{flush: func(ctx context.Context, _ FlushRequest, _ func(flush.Progress)) (flush.Result, error) {
+		close(began)
+		<-ctx.Done()
+		time.Sleep(10 * time.Millisecond) // its end takes a moment
+		over = true
+		return flush.Result{Drives: []flush.DriveResult{{Sent: 3}}}, ctx.Err()
+	}}
+	c, s, _ := serve(t, api)
+	defer s.Close(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-began; cancel() }()
+	res, err := c.Flush(ctx, FlushRequest{}, nil)
+	if !errors.Is(err, context.Canceled) || !over || len(res.Drives) != 1 || res.Drives[0].Sent != 3 {
+		t.Errorf("%+v, %v, over: %v", res, err, over)
+	}
+}
+
 func TestUnmountIsAnsweredWhenAllIsOver(t *testing.T) {
 	for _, result := range []error{nil, errors.New("the disk is gone")} {
 		api := &daemon{}

@@ -27,8 +27,9 @@ type Server struct {
 
 	mu       sync.Mutex
 	stopping bool
-	requests sync.WaitGroup     // calls under way, those of unmount left out
-	cancel   context.CancelFunc // of the context of all calls
+	requests sync.WaitGroup                // calls under way, those of unmount left out
+	cancel   context.CancelFunc            // of the context of all calls
+	under    map[string]context.CancelFunc // calls under way that their peers can stop, by the names they gave them
 
 	ended  chan struct{} // closed by Close: whoever waits for the unmount is answered
 	result error         // set before ended is closed
@@ -38,7 +39,7 @@ type Server struct {
 // caller ends it with Stop and then Close.
 func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{api: api, log: log, listener: guarded{l}, served: make(chan struct{}), ended: make(chan struct{}), cancel: cancel}
+	s := &Server{api: api, log: log, listener: guarded{l}, served: make(chan struct{}), ended: make(chan struct{}), cancel: cancel, under: map[string]context.CancelFunc{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", s.call(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) {
 		answer(ctx, w, api.Status)
@@ -56,6 +57,7 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 	mux.HandleFunc("POST /v1/resolve", s.call(asked(done(api.Resolve))))
 	mux.HandleFunc("POST /v1/pause", s.call(asked(done(api.Pause))))
 	mux.HandleFunc("POST /v1/doctor", s.call(asked(api.Doctor)))
+	mux.HandleFunc("POST /v1/stop", s.call(asked(done(s.stopCall))))
 	mux.HandleFunc("POST /v1/unmount", s.unmount)
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -82,8 +84,43 @@ func (s *Server) call(h func(context.Context, http.ResponseWriter, *http.Request
 		s.requests.Add(1)
 		s.mu.Unlock()
 		defer s.requests.Done()
-		h(r.Context(), w, r)
+		ctx := r.Context()
+		if name := r.Header.Get(callName); name != "" {
+			var leave func()
+			ctx, leave = s.enter(ctx, name)
+			defer leave()
+		}
+		h(ctx, w, r)
 	}
+}
+
+// callName is the header by which a peer names a call that it may want to stop. One that just goes is noticed as
+// well, but does not hear how the call ended.
+const callName = "Duskfs-Call"
+
+func (s *Server) enter(ctx context.Context, name string) (_ context.Context, leave func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.under[name] = cancel
+	return ctx, func() {
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.under, name)
+	}
+}
+
+// stopCall ends a call under way, whose answer comes as soon as it has ended.
+func (s *Server) stopCall(_ context.Context, name string) error {
+	s.mu.Lock()
+	cancel := s.under[name]
+	s.mu.Unlock()
+	if cancel == nil {
+		return errors.New("there is no such call")
+	}
+	cancel()
+	return nil
 }
 
 // Stop refuses new calls, cancels those under way and waits for them to end. Calls of Unmount stay
