@@ -25,6 +25,9 @@ type span struct {
 	limit    int64
 }
 
+// leastRate is the least limit in bytes a second: less was meant to be kB or MB.
+const leastRate = 1000
+
 // ParseRate reads a limit with a timetable: parts separated by commas, each a number of bytes a second
 // or "off", with a part of the day and days of the week in front if it does not always count:
 //
@@ -64,6 +67,9 @@ func ParseRate(s string) (Rate, error) {
 				if err != nil || n == 0 || n > 1<<50 {
 					return Rate{}, fmt.Errorf("rate %q: %q is no number of bytes a second; write it like 500kB", s, word)
 				}
+				if n < leastRate {
+					return Rate{}, fmt.Errorf("rate %q: %q is %d bytes a second, with which nothing would ever be sent; write it like 500kB", s, word, n)
+				}
 				limit = int64(n)
 			}
 			switch {
@@ -79,7 +85,7 @@ func ParseRate(s string) (Rate, error) {
 		}
 		list, err := weekdays(word)
 		if err != nil {
-			return Rate{}, fmt.Errorf("rate %q: %w", s, err)
+			return Rate{}, fmt.Errorf("rate %q: %q is no day of the week, no part of the day such as 08:00-18:00, and no number of bytes a second such as 500kB", s, word)
 		}
 		if fresh {
 			days, fresh = [7]bool{}, false

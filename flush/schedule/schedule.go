@@ -61,7 +61,7 @@ func Parse(s string) (Rule, error) {
 	}
 	switch {
 	case fresh:
-		return Rule{}, fmt.Errorf("schedule %q: days without a time of day behind them", s)
+		return Rule{}, fmt.Errorf("schedule %q: days without a time of day behind them; write it like mon-fri 18:00", s)
 	case len(r.ticks) == 0:
 		return Rule{}, fmt.Errorf("schedule %q: no time of day in it; write it like 18:00", s)
 	}
@@ -80,7 +80,7 @@ func clock(word string) (hour, minute int, ok bool, err error) {
 	hour, errH := strconv.Atoi(h)
 	minute, errM := strconv.Atoi(m)
 	if errH != nil || errM != nil || len(m) != 2 || len(h) > 2 || hour < 0 || hour > 23 || minute < 0 || minute > 59 {
-		return 0, 0, false, fmt.Errorf("%q is no time of day between 00:00 and 23:59", word)
+		return 0, 0, false, fmt.Errorf("%q is no time of day between 00:00 and 23:59; write it like 18:00", word)
 	}
 	return hour, minute, true, nil
 }
@@ -118,7 +118,7 @@ func weekday(word string) (int, error) {
 	if word == "" {
 		return 0, errors.New("a day is missing beside the dash")
 	}
-	return 0, fmt.Errorf("%q is neither a time of day nor a day of the week", word)
+	return 0, fmt.Errorf("%q is neither a time of day nor a day of the week; write it like mon-fri 18:00", word)
 }
 
 // In returns the rule with its times read as those of a place.

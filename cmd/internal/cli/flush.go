@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,13 +26,20 @@ sent is kept and tried again. If a flush runs already, this one joins it.
 
 On a terminal bars show how far it has come; elsewhere a line on standard error every ten seconds.
 
-Exit status: 0 everything was sent, 1 failed (offline, no such PATH), 3 something was deferred, is being
-written, met a conflict or was held back by a guard, 10 no mount is running,
-11 sign-in needed.`,
+Ctrl-C ends it, unless others have joined it; what is sent by then stays sent, and the rest is kept.
+
+Exit status: 0 everything was sent, 1 failed (offline, interrupted, no such PATH), 3 something was
+deferred, is being written, met a conflict, was held back by a guard or is over a limit, 10 no mount
+is running, 11 sign-in needed.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			d, paths, err := a.mountOf(c.Context(), args)
 			if err != nil {
 				return err
+			}
+			for i, p := range paths {
+				if err := known(c.Context(), d, args[i], p); err != nil {
+					return err
+				}
 			}
 			r.Paths = paths
 			return a.flush(c.Context(), d, r)
@@ -44,6 +53,17 @@ written, met a conflict or was held back by a guard, 10 no mount is running,
 	f.BoolVar(&r.IncludeOpen, "include-open", false, "send files that are being written too, as they are at a quiet moment")
 	a.jsonFlag(c)
 	return c
+}
+
+// known refuses a path that is a mistake: nothing is there, and nothing is to be deleted there.
+func known(ctx context.Context, d control.API, typed, p string) error {
+	if _, err := os.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if pending, err := d.Diff(ctx, []string{p}); err != nil || len(pending) > 0 {
+		return err
+	}
+	return fmt.Errorf("%s: there is no such file or folder, and none that was deleted and not sent; `duskfs diff` lists what is unsent", typed)
 }
 
 // mountOf finds the one mount that all paths belong to.
@@ -122,7 +142,7 @@ func writeFlush(p *printer, res flush.Result) {
 			continue
 		case r.Error != "": // which says the rest
 			if r.Sent > 0 {
-				fmt.Fprintf(a.Out, "%s: %s sent, %s, before it ended early; %s left\n", r.Name, count(r.Sent, "change"), size(r.Bytes), fmt.Sprint(r.Left))
+				p.line("%s: %s sent, %s, before it ended early; %d left", r.Name, count(r.Sent, "change"), size(r.Bytes), r.Left)
 			}
 			continue
 		case r.Sent == 0 && r.Deferred+r.Busy+r.Guarded+r.Emptied+r.Kept+r.Over+r.Conflicts == 0:

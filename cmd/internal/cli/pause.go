@@ -12,8 +12,8 @@ import (
 func (a *app) pauseCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "pause [PATH]", Short: "Let nothing be sent or looked for by itself, until `duskfs resume`", Args: atMost(1),
-		Long: `Stops flushes and refreshes of a mount from starting by themselves. What is under way ends normally,
-and a flush that a person asks for still works.`,
+		Long: `Stops flushes and refreshes of a mount from starting by themselves, also after it was unmounted and
+mounted again. What is under way ends normally, and a flush or refresh that a person asks for still works.`,
 		RunE: func(c *cobra.Command, args []string) error { return a.pause(c.Context(), first(args), true) },
 	}
 	a.jsonFlag(c)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/cmd/internal/control"
 )
 
@@ -162,20 +164,7 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
 	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
-	next := "only when asked"
-	rested := fmt.Sprintf("when nothing was changed for %v", s.Flush.After)
-	switch {
-	case s.Flush.Paused:
-		next = "paused until `duskfs resume`"
-	case s.Flush.Next != nil:
-		next = "next " + s.Flush.Next.Local().Format("Mon 15:04")
-		if s.Flush.After > 0 {
-			next += " and " + rested
-		}
-	case s.Flush.After > 0:
-		next = rested
-	}
-	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), next, because(s.Flush.Error))
+	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), nextFlush(s.Flush), because(s.Flush.Error))
 	p.line("  cache      %s in %s", size(s.Cache.Bytes), s.Cache.Dir)
 	return p.err
 }
@@ -191,6 +180,27 @@ func retry(d control.Deferred, f control.Flush) string {
 		next = f.Next
 	}
 	return text + ", not again by itself before " + next.Local().Format("Mon 15:04") + "; `duskfs flush` tries it now"
+}
+
+// nextFlush says when changes are sent.
+func nextFlush(f control.Flush) string {
+	if f.Paused {
+		return "paused until `duskfs resume`"
+	}
+	var when []string
+	if f.Next != nil {
+		when = append(when, "next "+f.Next.Local().Format("Mon 15:04"))
+	}
+	if f.After > 0 {
+		when = append(when, "when nothing was changed for "+config.Period(f.After))
+	}
+	if f.OnUnmount {
+		when = append(when, "on `duskfs unmount`")
+	}
+	if len(when) == 0 {
+		return "only when asked"
+	}
+	return strings.Join(when, ", ")
 }
 
 func asOf(t *time.Time) string {

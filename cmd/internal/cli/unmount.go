@@ -17,7 +17,8 @@ func (a *app) unmountCommand() *cobra.Command {
 		Use: "unmount [MOUNTPOINT]", Aliases: []string{"umount"}, Short: "End a mount; unsent changes are kept", Args: atMost(1),
 		Long: `Ends a mount, and says what was not sent: that is kept and is there again at the next mount. Programs
 that use the mount are named and waited for, and after ten seconds it is detached from them. A
-mount whose daemon was killed is cleared.
+mount whose daemon was killed is cleared. With flush.on-unmount changes are sent first, and the mount
+ends whether that succeeds or not.
 
 Exit status: 0 it is unmounted, 1 failed, 2 wrong usage, 3 or 11 with --flush, if that ended so; then it
 stays mounted. 10 no mount is running.`,

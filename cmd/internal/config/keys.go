@@ -343,6 +343,21 @@ func setBandwidth(c *Config, s string, _ place) error {
 // isOff reports whether a limit is none.
 func isOff(s string) bool { return s == "" || s == "off" || s == "never" || s == "0" }
 
+// Period gives a time as people type it, such as 15m; empty for none.
+func Period(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
 func duration(field func(*Config) *time.Duration, least time.Duration) func(*Config, string, place) error {
 	return func(c *Config, s string, _ place) error {
 		if isOff(s) {
@@ -351,7 +366,7 @@ func duration(field func(*Config) *time.Duration, least time.Duration) func(*Con
 		}
 		d, err := time.ParseDuration(s)
 		if err != nil || d < least {
-			return fmt.Errorf("want off, or a time of %v or more such as 15m or 2h, not %q", least, s)
+			return fmt.Errorf("want off, or a time of %s or more such as 15m or 2h, not %q", Period(least), s)
 		}
 		*field(c) = d
 		return nil
@@ -412,7 +427,7 @@ func period(field func(*Config) *time.Duration, least time.Duration) func(*Confi
 	return func(c *Config, s string, _ place) error {
 		d, err := time.ParseDuration(s)
 		if err != nil || d < least {
-			return fmt.Errorf("want a time of %v or more such as 90s or 5m, not %q", least, s)
+			return fmt.Errorf("want a time of %s or more such as 90s or 5m, not %q", Period(least), s)
 		}
 		*field(c) = d
 		return nil

@@ -164,7 +164,7 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	s.Drives = append(s.Drives, control.Drive{
 		Name: d.name, Drive: d.spec.String(), ID: string(d.info.Drive.ID), Path: m.outside(d, ""),
 		ReadOnly: ds.ReadOnly || ds.Refused, Asleep: ds.Asleep, Enumerated: ds.Enumerated, Error: text,
-		Stale: ds.Stale || ds.Kind == graph.Offline || ds.Kind == graph.SignIn, Refreshed: moment(ds.LastRefresh),
+		Stale: ds.Stale || ds.Kind == graph.Offline || ds.Kind == graph.SignIn || m.asRemembered(ds), Refreshed: moment(ds.LastRefresh),
 	})
 	p := ds.Pending
 	s.Pending.Items += p.Items
@@ -205,6 +205,11 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	case flush.Flushing:
 		s.Flush.State = "running"
 	}
+}
+
+// asRemembered reports whether the service could not be asked when the drive was mounted, nor since then.
+func (m *mount) asRemembered(ds flush.DriveStatus) bool {
+	return (m.offline || m.refused != "") && !ds.Asleep && ds.LastRefresh.Before(m.began)
 }
 
 // ended says why a flush ended early. Of the error in full, which is in the receipt, it leaves what

@@ -107,6 +107,7 @@ type mount struct {
 	aside   *control.Aside // in place of a state folder that cannot be written, else nil
 	store   *cache.Store
 	drives  []drive
+	began   time.Time // by the clock on the wall
 	offline bool
 	refused string // what the service said to the sign-in, if it did not like it
 	reads   bool   // read-only, since the person agreed to no more at sign-in
@@ -141,6 +142,7 @@ type drive struct {
 
 func (m *mount) start(ctx context.Context, o Options) (err error) {
 	cfg := m.cfg
+	m.began = time.Now().Round(0)
 	var aside bool
 	if m.point, aside, err = check(cfg); err != nil {
 		return err
