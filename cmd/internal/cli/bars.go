@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -21,6 +23,8 @@ import (
 // elsewhere, or as JSON.
 type watch interface {
 	show(flush.Progress) // by one goroutine at a time
+	// err is where other things are said meanwhile.
+	err() io.Writer
 	end()
 }
 
@@ -30,9 +34,10 @@ const plainEvery = 10 * time.Second
 func (a *app) newWatch() watch {
 	switch {
 	case a.json:
-		return &events{print: a.printJSON, last: map[cache.DriveNum]event{}}
-	case a.onTerminal():
-		return &bars{all: mpb.New(mpb.WithOutput(a.Err), mpb.WithWidth(24)), one: map[cache.DriveNum]*bar{}}
+		return &events{print: a.printJSON, last: map[cache.DriveNum]event{}, w: a.Err}
+	case a.onScreen():
+		all := mpb.New(mpb.WithOutput(a.Err), mpb.WithWidth(24))
+		return &bars{all: all, one: map[cache.DriveNum]*bar{}, above: &above{bars: all, then: a.Err}}
 	}
 	return startLines(a.Err, plainEvery)
 }
@@ -73,8 +78,47 @@ func progress(p flush.Progress) string {
 
 // bars are for a terminal, one a drive.
 type bars struct {
-	all *mpb.Progress
-	one map[cache.DriveNum]*bar
+	all   *mpb.Progress
+	one   map[cache.DriveNum]*bar
+	above *above
+}
+
+// above writes lines above bars, whole ones, so that neither breaks into the other. Once the bars are gone it writes to
+// where they were.
+type above struct {
+	bars *mpb.Progress
+	then io.Writer
+
+	mu   sync.Mutex // guards part
+	part []byte     // of a line
+}
+
+// Write implements io.Writer.
+func (w *above) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.part = append(w.part, b...)
+	end := bytes.LastIndexByte(w.part, '\n') + 1
+	if end == 0 {
+		return len(b), nil
+	}
+	lines := w.part[:end]
+	w.part = bytes.Clone(w.part[end:])
+	if _, err := w.bars.Write(lines); !errors.Is(err, mpb.ErrDone) {
+		return len(b), err
+	}
+	_, err := w.then.Write(lines)
+	return len(b), err
+}
+
+// endLine writes what is no whole line yet.
+func (w *above) endLine() {
+	w.mu.Lock()
+	open := len(w.part) > 0
+	w.mu.Unlock()
+	if open {
+		_, _ = w.Write([]byte("\n")) // nobody could be told
+	}
 }
 
 type bar struct {
@@ -100,11 +144,14 @@ func (b *bars) show(p flush.Progress) {
 	d.SetCurrent(p.Sent + int64(p.Done)*step)
 }
 
+func (b *bars) err() io.Writer { return b.above }
+
 // end takes the bars away.
 func (b *bars) end() {
 	for _, d := range b.one {
 		d.Abort(true)
 	}
+	b.above.endLine()
 	b.all.Wait()
 }
 
@@ -159,6 +206,8 @@ func (l *lines) text() string {
 	return b.String()
 }
 
+func (l *lines) err() io.Writer { return l.w }
+
 func (l *lines) end() {
 	close(l.stop)
 	l.done.Wait()
@@ -176,6 +225,7 @@ type events struct {
 	print func(any) error
 	last  map[cache.DriveNum]event
 	at    time.Time
+	w     io.Writer // for people
 }
 
 func (e *events) show(p flush.Progress) {
@@ -191,5 +241,7 @@ func (e *events) show(p flush.Progress) {
 	e.last[p.Drive], e.at = now, time.Now()
 	_ = e.print(now) // a reader that has gone is noticed with the result
 }
+
+func (e *events) err() io.Writer { return e.w }
 
 func (e *events) end() {}

@@ -248,6 +248,16 @@ func (a *app) onTerminal() bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// onScreen reports whether bars can be drawn on standard error: there are terminals that do not know their size.
+func (a *app) onScreen() bool {
+	f, ok := a.Err.(*os.File)
+	if !ok || !a.onTerminal() {
+		return false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0 && height > 0
+}
+
 // outcome is the end of a command with a status of its own. Without err everything was said.
 type outcome struct {
 	status int

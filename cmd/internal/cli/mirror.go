@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -34,6 +35,8 @@ type mirrorJob struct {
 	noTrash, always bool
 	deletes         bool
 	verbose         bool
+
+	err io.Writer // where commands say what they have to say
 }
 
 func (a *app) mirrorCommand() *cobra.Command {
@@ -149,12 +152,12 @@ func (j *mirrorJob) options(a *app) (mirror.Options, error) {
 	if j.onChange != "" || j.onPermissions != "" {
 		o.Deliver = func(ctx context.Context, d mirror.Delivery) error {
 			if d.Permissions && j.onPermissions != "" {
-				if err := a.handOn(ctx, j.onPermissions, d.Report); err != nil {
+				if err := a.handOn(ctx, j.onPermissions, d.Report, j.err); err != nil {
 					return fmt.Errorf("--notify-permissions: %w", err)
 				}
 			}
 			if j.onChange != "" {
-				if err := a.handOn(ctx, j.onChange, d.Report); err != nil {
+				if err := a.handOn(ctx, j.onChange, d.Report, j.err); err != nil {
 					return fmt.Errorf("--on-change: %w", err)
 				}
 			}
@@ -167,8 +170,8 @@ func (j *mirrorJob) options(a *app) (mirror.Options, error) {
 	return o, nil
 }
 
-// handOn runs a command with a report on its standard input.
-func (a *app) handOn(ctx context.Context, command, report string) error {
+// handOn runs a command with a report on its standard input. What it says goes to out.
+func (a *app) handOn(ctx context.Context, command, report string, out io.Writer) error {
 	f, err := os.Open(report)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // somebody took it away, so somebody has it
@@ -178,9 +181,12 @@ func (a *app) handOn(ctx context.Context, command, report string) error {
 	}
 	defer f.Close()
 	c := exec.CommandContext(ctx, "/bin/sh", "-c", command)
-	c.Stdin, c.Stdout, c.Stderr, c.Dir = f, a.Err, a.Err, a.Work
+	c.Stdin, c.Stdout, c.Stderr, c.Dir = f, out, out, a.Work
 	c.Env = append(slices.Clone(a.Environ), "DUSKFS_REPORT="+report)
 	c.WaitDelay = time.Second
+	if w, ok := out.(*above); ok {
+		defer w.endLine()
+	}
 	return c.Run()
 }
 
@@ -262,8 +268,8 @@ func (a *app) mirrorCopy(ctx context.Context, c *copyOf, j *mirrorJob) (mirror.R
 	if j.dryRun {
 		run = func(ctx context.Context) (mirror.Result, error) { return c.m.Rehearse(ctx, a.sayStep) }
 	}
-	show, end := a.watchMirror(c.drive.Name)
-	c.show = show
+	show, out, end := a.watchMirror(c.drive.Name)
+	c.show, j.err = show, out
 	r, err := run(ctx)
 	c.show = nil
 	end()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"path"
 	"sync"
 	"time"
@@ -13,16 +14,16 @@ import (
 )
 
 // watchMirror shows how far the mirroring of a drive has come: as a bar on a terminal, as a line now and then elsewhere,
-// and not at all where programs read.
-func (a *app) watchMirror(name string) (show func(mirror.Progress), end func()) {
+// and not at all where programs read. out is where other things are said meanwhile.
+func (a *app) watchMirror(name string) (show func(mirror.Progress), out io.Writer, end func()) {
 	var mu sync.Mutex
 	var last mirror.Progress
 	look := func() mirror.Progress { mu.Lock(); defer mu.Unlock(); return last }
 	show = func(p mirror.Progress) { mu.Lock(); defer mu.Unlock(); last = p }
 	switch {
 	case a.json:
-		return nil, func() {}
-	case a.onTerminal():
+		return nil, a.Err, func() {}
+	case a.onScreen():
 		return a.mirrorBar(name, show, look)
 	}
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -39,11 +40,11 @@ func (a *app) watchMirror(name string) (show func(mirror.Progress), end func()) 
 			}
 		}
 	}()
-	return show, func() { close(stop); <-done }
+	return show, a.Err, func() { close(stop); <-done }
 }
 
 // mirrorBar draws a bar. It counts bytes, and a little for each file, so that many small ones move it as well.
-func (a *app) mirrorBar(name string, show func(mirror.Progress), look func() mirror.Progress) (func(mirror.Progress), func()) {
+func (a *app) mirrorBar(name string, show func(mirror.Progress), look func() mirror.Progress) (func(mirror.Progress), io.Writer, func()) {
 	all := mpb.New(mpb.WithOutput(a.Err), mpb.WithWidth(24))
 	bar := all.AddBar(0, mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Name(name+" ")),
@@ -61,7 +62,7 @@ func (a *app) mirrorBar(name string, show func(mirror.Progress), look func() mir
 				bar.SetTotal(p.Size+p.Total*file, false)
 				bar.SetCurrent(p.Bytes + p.Items*file)
 			}
-		}, func() {
+		}, &above{bars: all, then: a.Err}, func() {
 			bar.Abort(true)
 			all.Wait()
 		}

@@ -1,14 +1,19 @@
 package cli
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/vbauerster/mpb/v8"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cmd/internal/control"
@@ -42,6 +47,28 @@ func (p *page) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.text.Write(b)
+}
+
+func TestWhatIsSaidMeanwhileStandsInLinesAboveTheBars(t *testing.T) {
+	var out page
+	all := mpb.New(mpb.WithOutput(&out), mpb.WithWidth(24), mpb.WithAutoRefresh())
+	b := &bars{all: all, one: map[cache.DriveNum]*bar{}, above: &above{bars: all, then: &out}}
+	b.show(flush.Progress{Drive: 1, Name: "OneDrive", Phase: "send", Steps: 2, Done: 1})
+	for _, part := range []string{"one ", "line\nand", " another\nno end"} {
+		if n, err := io.WriteString(b.err(), part); n != len(part) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	b.end()
+	if _, err := io.WriteString(b.err(), "later\n"); err != nil {
+		t.Error(err)
+	}
+	got := regexp.MustCompile("\x1b\\[[0-9]*[A-Z]").ReplaceAllString(out.text.String(), "")
+	for _, want := range []string{"one line", "and another", "no end", "later"} {
+		if !slices.Contains(strings.Split(got, "\n"), want) {
+			t.Errorf("%q is no line of its own in %q", want, got)
+		}
+	}
 }
 
 func TestWithoutATerminalALineComesEveryTenSeconds(t *testing.T) {

@@ -109,8 +109,8 @@ func (a *app) upload(ctx context.Context, args []string, r control.UploadRequest
 	debug.SetGCPercent(25)
 	w := a.newWatch()
 	res, err := daemon.Upload(ctx, daemon.UploadOptions{
-		Config: cfg, Version: version(), Log: daemon.NewLog(a.Err, max(cfg.LogLevel, slog.LevelWarn)), Pick: pick, Progress: w.show,
-		Waiting: func(why string) { fmt.Fprintln(a.Err, "duskfs: "+why) },
+		Config: cfg, Version: version(), Log: daemon.NewLog(w.err(), max(cfg.LogLevel, slog.LevelWarn)), Pick: pick, Progress: w.show,
+		Waiting: func(why string) { fmt.Fprintln(w.err(), "duskfs: "+why) },
 	}, r)
 	w.end()
 	if err != nil && res.Folder == "" {
