@@ -52,6 +52,9 @@ type sample struct {
 // window is over how much time the rate is measured.
 const window = 20 * time.Second
 
+// mostLeft is how much time an estimate may say is left: a longer one comes of a rate that means nothing yet.
+const mostLeft = 100 * time.Hour
+
 func (d *display) phase(name string) {
 	d.mu.Lock()
 	p := d.last
@@ -89,10 +92,13 @@ func (d *display) timed() Progress {
 		d.samples = d.samples[1:]
 	}
 	p := d.last
+	p.Rate, p.Left = 0, 0
 	if first := d.samples[0]; now.Sub(first.at) >= time.Second && p.Sent > first.sent {
 		p.Rate = int64(float64(p.Sent-first.sent) / now.Sub(first.at).Seconds())
 		if p.Rate > 0 {
-			p.Left = (time.Duration(float64(p.Bytes-p.Sent) / float64(p.Rate) * float64(time.Second))).Round(time.Second)
+			if left := float64(p.Bytes-p.Sent) / float64(p.Rate); left < mostLeft.Seconds() {
+				p.Left = time.Duration(left * float64(time.Second)).Round(time.Second)
+			}
 		}
 	}
 	if d.pause != nil {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/graph/graphtest"
 )
@@ -73,6 +75,31 @@ func TestAnUploadThatWasBrokenOffDoesNotStandInTheWayOfOtherBytes(t *testing.T) 
 		}
 		if n := w.Server.Counts().Of(graphtest.OpPut); n > 0 {
 			t.Errorf("%d files were put without a session", n)
+		}
+		w.Equal()
+	})
+}
+
+func TestProgressIsToldInTheMiddleOfAFragmentToo(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		rate, err := schedule.ParseRate("100kB")
+		must(t, err, w.Write("/small.txt", []byte("s")), w.Write("/big.bin", simtest.Data("big", 960<<10)))
+		with(w, flush.Options{Limits: flush.Limits{Rate: rate}})
+		steps, last := 0, int64(0)
+		_, err = w.Engine.Flush(t.Context(), flush.Request{Progress: func(p flush.Progress) {
+			if p.Sent < last {
+				t.Errorf("%d bytes were sent, and before %d", p.Sent, last)
+			}
+			if p.Sent > last {
+				steps, last = steps+1, p.Sent
+			}
+			if p.Left > time.Hour {
+				t.Errorf("%v are said to be left of ten seconds", p.Left)
+			}
+		}})
+		must(t, err)
+		if steps < 9 || last != 960<<10+1 {
+			t.Errorf("heard of %d steps to %d bytes in ten seconds", steps, last)
 		}
 		w.Equal()
 	})

@@ -50,27 +50,56 @@ func (t *Throttle) take(ctx context.Context, n int) error {
 	return nil
 }
 
-// paced is the body of an upload as the throttle lets it pass. Bytes that are read again, to be
-// sent once more or to be summed, pass freely.
-type paced struct {
+// passing is the body of an upload as it passes: at the pace of a throttle, if there is one, and counted. Bytes that are
+// read again, to be sent once more or to be summed, pass freely.
+type passing struct {
 	ctx  context.Context //nolint:containedctx // lives for one upload
 	body io.ReaderAt
-	t    *Throttle
+	t    *Throttle   // may be nil
+	told func(int64) // how far it has come, now and then
+
 	mu   sync.Mutex
 	high int64 // up to here bytes have passed; guarded by mu
+
+	telling sync.Mutex // held while somebody is told; guards what follows
+	last    time.Time
+	over    bool
 }
 
-func (p *paced) ReadAt(b []byte, off int64) (int, error) {
+// sayEvery is how often somebody is told at most.
+const sayEvery = 250 * time.Millisecond
+
+func (p *passing) ReadAt(b []byte, off int64) (int, error) {
 	// A transport may still be reading a fragment that was given up, so there can be two readers.
 	p.mu.Lock()
 	end := off + int64(len(b))
 	fresh := end - max(off, p.high)
 	p.high = max(p.high, end)
 	p.mu.Unlock()
-	if fresh > 0 {
+	if fresh > 0 && p.t != nil {
 		if err := p.t.take(p.ctx, int(fresh)); err != nil {
 			return 0, err
 		}
 	}
-	return p.body.ReadAt(b, off)
+	n, err := p.body.ReadAt(b, off)
+	if fresh > 0 && n > 0 {
+		p.tell(off + int64(n))
+	}
+	return n, err
+}
+
+func (p *passing) tell(n int64) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	if now := time.Now(); !p.over && now.Sub(p.last) >= sayEvery {
+		p.last = now
+		p.told(n)
+	}
+}
+
+// end lets nobody be told any more.
+func (p *passing) end() {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	p.over = true
 }

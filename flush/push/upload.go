@@ -253,7 +253,9 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 	}
 	uploading, end := whole(ctx, snap)
 	defer end()
-	u := t.offer(uploading, snap)
+	body := &passing{ctx: uploading, body: snap, t: t.p.o.Throttle, told: t.sent, last: time.Now()}
+	defer body.end()
+	u := t.offer(body)
 	var missed error // what kept bytes that were overtaken from being fetched
 	if u.ID != "" && t.p.o.Overtaken != nil {
 		u.Overtaken = func(between []graph.Past) { missed = t.p.o.Overtaken(ctx, t.s, u.ID, between) }
@@ -296,18 +298,15 @@ func whole(ctx context.Context, snap source) (_ context.Context, end func()) {
 }
 
 // offer says what goes where.
-func (t *task) offer(ctx context.Context, snap source) graph.Upload {
+func (t *task) offer(body io.ReaderAt) graph.Upload {
 	u := graph.Upload{
-		Size: t.a.Size, ModTime: t.a.ModTime, Created: t.a.Created, Body: snap,
+		Size: t.a.Size, ModTime: t.a.ModTime, Created: t.a.Created, Body: body,
 		Parent: t.a.Parent, Name: t.a.Name,
 		Begun: func(session string) error {
 			t.a.Session = session
 			return t.p.o.Outbox.Intend(t.a)
 		},
 		Sent: t.sent,
-	}
-	if t.p.o.Throttle != nil {
-		u.Body = &paced{ctx: ctx, body: snap, t: t.p.o.Throttle}
 	}
 	if t.s.Op == plan.Replace {
 		u.ID, u.Parent, u.Name, u.Base = t.a.Item, "", t.n.Base.Name, t.a.Base
