@@ -142,12 +142,11 @@ func (f *flight) send(ctx context.Context, todo plan.Plan, last bool, until time
 	}
 	sending := ctx
 	if !until.IsZero() {
-		left := until.Sub(f.o.Now())
-		if left <= 0 {
+		if !f.o.Now().Before(until) {
 			return done, true, nil
 		}
 		var cancel context.CancelFunc
-		sending, cancel = context.WithTimeout(ctx, left)
+		sending, cancel = WithDeadline(ctx, until, f.o.Now)
 		defer cancel()
 	}
 	f.beginPart()

@@ -87,11 +87,12 @@ type shared struct {
 	ears    []*ear
 }
 
-// ear hears how far a flush has come.
-type ear struct {
-	news chan Progress
-	gone chan struct{} // closed when nobody listens any more
-}
+// ear hears how far a flush has come. Who listens too slowly misses the oldest of what waits for it: nobody holds up a flush,
+// such as a terminal that was stopped.
+type ear struct{ news chan Progress }
+
+// unheard is how much may wait for an ear.
+const unheard = 256
 
 // join counts one more who waits. It returns nil if what is changed until now may not be sent.
 func (s *shared) join() *ear {
@@ -111,14 +112,13 @@ func (s *shared) join() *ear {
 
 // listen adds an ear. The caller has mu, or nobody else has s.
 func (s *shared) listen() *ear {
-	e := &ear{news: make(chan Progress), gone: make(chan struct{})}
+	e := &ear{news: make(chan Progress, unheard)}
 	s.ears = append(s.ears, e)
 	return e
 }
 
 // wait waits for the end, telling how far it has come. Whoever goes last ends the flush.
 func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Result, error) {
-	defer close(e.gone)
 	canceled := ctx.Done()
 	for {
 		select {
@@ -127,6 +127,11 @@ func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Res
 				progress(p)
 			}
 		case <-s.done:
+			for len(e.news) > 0 {
+				if p := <-e.news; progress != nil {
+					progress(p)
+				}
+			}
 			if ctx.Err() != nil && errors.Is(s.err, context.Canceled) {
 				return s.res, context.Cause(ctx)
 			}
@@ -145,15 +150,22 @@ func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Res
 	}
 }
 
-// tell passes on how far the flush has come. Everybody hears everything, in order.
+// tell passes on how far the flush has come, one call at a time a drive. What is heard is in order.
 func (s *shared) tell(p Progress) {
 	s.mu.Lock()
 	ears := slices.Clone(s.ears)
 	s.mu.Unlock()
 	for _, e := range ears {
-		select {
-		case e.news <- p:
-		case <-e.gone:
+		for sent := false; !sent; {
+			select {
+			case e.news <- p:
+				sent = true
+			default:
+				select {
+				case <-e.news:
+				default: // it was heard just now
+				}
+			}
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 			if k.report(ctx, "flush", err) {
 				flushed, retry = now, looked.Add(tick)
 			} else {
-				retry = looked.Add(e.interval(k))
+				retry = looked.Add(min(e.interval(k), DefaultPoll)) // who looks seldom wants it sent even so
 			}
 			continue
 		case looked.IsZero(), e.o.Poll > 0 && now.Sub(looked) >= e.interval(k), now.Before(looked),
@@ -98,6 +98,27 @@ func (e *Engine) wait(k *keeper, now, looked time.Time) time.Duration {
 		sooner(e.o.Schedule.Next(now).Sub(now))
 	}
 	return wait
+}
+
+// WithDeadline is context.WithDeadline by the clock on the wall, which now tells: timers stand still while a laptop sleeps.
+// cancel must be called.
+func WithDeadline(ctx context.Context, until time.Time, now func() time.Time) (_ context.Context, cancel context.CancelFunc) {
+	ctx, end := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		defer end()
+		for left := until.Sub(now().Round(0)); left > 0; left = until.Sub(now().Round(0)) {
+			timer := time.NewTimer(min(left, tick))
+			select {
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
+		}
+	}()
+	return ctx, func() { end(); <-watched }
 }
 
 // interval is how often a drive is looked at.

@@ -125,18 +125,22 @@ func TestAFlushOfAPathMakesUpForNothingElse(t *testing.T) {
 }
 
 func TestAScheduledFlushThatWasOfflineRunsLater(t *testing.T) {
-	running(t, at18(t), func(t *testing.T, w *simtest.World) {
-		must(t, w.Write("/a.txt", []byte("1")))
-		w.Server.SetOffline(true)
-		until(20)
-		s := w.Engine.Status().Drives[0]
-		if s.Pending.Items != 1 || s.Kind != graph.Offline {
-			t.Errorf("status: %+v", s)
-		}
-		w.Server.SetOffline(false)
-		until(22)
-		w.Equal()
-	})
+	for _, poll := range []time.Duration{time.Hour, 12 * time.Hour} {
+		o := at18(t)
+		o.Poll = poll
+		running(t, o, func(t *testing.T, w *simtest.World) {
+			must(t, w.Write("/a.txt", []byte("1")))
+			w.Server.SetOffline(true)
+			until(20)
+			s := w.Engine.Status().Drives[0]
+			if s.Pending.Items != 1 || s.Kind != graph.Offline {
+				t.Errorf("status: %+v", s)
+			}
+			w.Server.SetOffline(false)
+			until(20.25)
+			w.Equal()
+		})
+	}
 }
 
 func TestWithNothingPendingTheScheduleAsksForNothing(t *testing.T) {

@@ -3,8 +3,10 @@ package flush_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/duskfs/duskfs/flush"
@@ -101,6 +103,53 @@ func TestProgressIsToldInTheMiddleOfAFragmentToo(t *testing.T) {
 		if steps < 9 || last != 960<<10+1 {
 			t.Errorf("heard of %d steps to %d bytes in ten seconds", steps, last)
 		}
+		w.Equal()
+	})
+}
+
+func TestADeadlineCountsByTheClockOnTheWall(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		rate, err := schedule.ParseRate("1kB")
+		must(t, err, w.Write("/big.bin", simtest.Data("big", 960<<10)))
+		until, err := schedule.Parse("07:30")
+		must(t, err)
+		with(w, flush.Options{Limits: flush.Limits{Rate: rate, Until: until.In(time.UTC)}})
+		go func() {
+			time.Sleep(time.Minute)
+			w.Skip(8 * time.Hour) // the lid was closed
+		}()
+		began := time.Now()
+		res, err := w.Engine.Flush(t.Context(), flush.Request{})
+		if took := time.Since(began); err != nil || res.Drives[0].Over != 1 || took > 3*time.Minute {
+			t.Errorf("%+v, %v after %v", res, err, took)
+		}
+		with(w, flush.Options{})
+		w.Flush()
+		w.Equal()
+	})
+}
+
+func TestWhoDoesNotListenHoldsUpNobody(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		for i := range 200 {
+			must(t, w.Write(fmt.Sprintf("/%d.txt", i), []byte("x")))
+		}
+		stopped, ended := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			res, err := w.Engine.Flush(t.Context(), flush.Request{Progress: func(flush.Progress) { <-stopped }})
+			if err != nil || res.Drives[0].Sent != 200 {
+				t.Errorf("%+v, %v", res, err)
+			}
+		}()
+		synctest.Wait()
+		last := flush.Progress{}
+		res, err := w.Engine.Flush(t.Context(), flush.Request{Progress: func(p flush.Progress) { last = p }})
+		if err != nil || res.Drives[0].Left != 0 || last.Phase != "done" {
+			t.Errorf("%+v, %v, heard last of %+v", res, err, last)
+		}
+		close(stopped)
+		<-ended
 		w.Equal()
 	})
 }

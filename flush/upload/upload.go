@@ -279,7 +279,7 @@ func (r *run) all(ctx context.Context) error {
 	sending := ctx
 	if !r.until.IsZero() {
 		var cancel context.CancelFunc
-		sending, cancel = context.WithTimeout(ctx, r.until.Sub(r.o.Now()))
+		sending, cancel = flush.WithDeadline(ctx, r.until, r.o.Now)
 		defer cancel()
 	}
 	stop := r.meter.Run()
