@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,11 +34,6 @@ is running, 11 sign-in needed.`,
 			if err != nil {
 				return err
 			}
-			for i, p := range paths {
-				if err := known(c.Context(), d, args[i], p); err != nil {
-					return err
-				}
-			}
 			r.Paths = paths
 			return a.flush(c.Context(), d, r)
 		},
@@ -53,17 +46,6 @@ is running, 11 sign-in needed.`,
 	f.BoolVar(&r.IncludeOpen, "include-open", false, "send files that are being written too, as they are at a quiet moment")
 	a.jsonFlag(c)
 	return c
-}
-
-// known refuses a path that is a mistake: nothing is there, and nothing is to be deleted there.
-func known(ctx context.Context, d control.API, typed, p string) error {
-	if _, err := os.Lstat(p); !errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if pending, err := d.Diff(ctx, []string{p}); err != nil || len(pending) > 0 {
-		return err
-	}
-	return fmt.Errorf("%s: there is no such file or folder, and none that was deleted and not sent; `duskfs diff` lists what is unsent", typed)
 }
 
 // mountOf finds the one mount that all paths belong to.
