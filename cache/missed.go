@@ -85,19 +85,19 @@ var likes = []func(a Attempt, item graph.Item) bool{
 }
 
 // madeBy returns the item that waits and that nobody has which can be what a step has made; the zero value if there is
-// none, or if the file has another by now.
+// none. If the file has another by now, as an heir, only one that nobody has moved is for it to give up.
 func (x *tx) madeBy(d DriveNum, a Attempt, like func(Attempt, graph.Item) bool) (made graph.Item, err error) {
 	n, err := x.node(a.Ino)
 	switch {
 	case errors.Is(err, ErrNotExist):
 	case err != nil:
 		return made, err
-	case n.Base != nil || n.Dir:
+	case n.Dir:
 		return made, nil
 	}
 	err = x.each(drivePrefix(rowInbox, d), nil, func(k, v []byte) (bool, error) {
 		item, err := decodeItem(itemOfKey(k), v)
-		if err != nil || !a.made(item) || !like(a, item) {
+		if err != nil || !a.made(item) || !like(a, item) || n.Base != nil && !likes[0](a, item) {
 			return err == nil, err
 		}
 		if free, err := x.atLarge(d, item); err != nil || !free {

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -133,4 +134,26 @@ func TestWhatAMissedStepMadeCanBeRemovedByNow(t *testing.T) {
 	w.receive(in)
 	w.ok(w.in.Claim())
 	w.equal("gone", w.gone(), "made")
+}
+
+// A program has saved by rename meanwhile, and its temporary file turns out to have been made there: it goes. Moved by
+// somebody it stays.
+func TestWhatAMissedStepMadeIsOfNoUseToAnHeir(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprint("moved: ", moved), func(t *testing.T) {
+			w := newWorld(t, cache.Options{}, folder("f", root, "f"), xItem)
+			w.create("/tmp", "abc")
+			a := w.attempt("create", "/tmp")
+			in, gone := w.made(&a, "made", root, "tmp", "e1"), "made"
+			if moved {
+				in.Parent, gone = "f", ""
+			}
+			w.ok(w.out.Missed(a))
+			w.mv("/tmp", "/x")
+			w.receive(in)
+			w.ok(w.in.Claim())
+			w.equal("item", w.item("/x"), "x")
+			w.equal("gone", w.gone(), gone)
+		})
+	}
 }

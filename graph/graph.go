@@ -177,7 +177,7 @@ type Upload struct {
 
 	Size    int64     // bytes
 	ModTime time.Time // UTC; sent with the bytes so that one upload is one version
-	Created time.Time // UTC, of a new file; kept to the second. Zero leaves it to the service.
+	Created time.Time // UTC, of a new file that is not empty; kept to the second. Zero leaves it to the service.
 	Body    io.ReaderAt
 
 	// Base is the version that the replaced item is believed to have. It is compared by a read

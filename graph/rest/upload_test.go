@@ -46,7 +46,11 @@ func TestUploadOfEverySize(t *testing.T) {
 	simply(t, func(w *world) {
 		for _, size := range []int{0, 1, 320<<10 - 1, 320 << 10, 320<<10 + 1, fragment, fragment + 1, 2 * fragment, 2*fragment + 300<<10 + 17} {
 			data, name := noise(size, uint64(size)), fmt.Sprintf("f%d", size)
-			i := w.send(graph.Upload{Parent: w.root(), Name: name}, data, "/"+name)
+			created := yesterday.Add(-time.Hour)
+			i := w.send(graph.Upload{Parent: w.root(), Name: name, Created: created}, data, "/"+name)
+			if size > 0 && !i.Created.Equal(created) {
+				t.Errorf("%s says that it was created at %v", name, i.Created)
+			}
 			info, err := w.far.Stat("/" + name)
 			must(t, err)
 			if size > 0 && info.Versions != 1 {
@@ -56,6 +60,9 @@ func TestUploadOfEverySize(t *testing.T) {
 			j := w.send(graph.Upload{ID: i.ID, Base: i.Version()}, data, "/"+name)
 			if j.ID != i.ID {
 				t.Errorf("%s: a replaced file has another id", name)
+			}
+			if size > 0 && !j.Created.Equal(created) {
+				t.Errorf("%s: a replaced file was created at %v", name, j.Created)
 			}
 			w.send(graph.Upload{ID: i.ID, Base: j.Version()}, nil, "/"+name)
 		}
