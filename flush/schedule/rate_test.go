@@ -57,7 +57,7 @@ func TestRates(t *testing.T) {
 
 func TestRatesThatAreNone(t *testing.T) {
 	for _, text := range []string{
-		"fast", "0", "08:00 500kB", "08:00-08:00 1kB", "25:00-26:00 1kB", "mon", "08:00-09:00", "monday-funday 1kB", "08:00-9 1kB", "-5", "1kB,,mon",
+		"fast", "0", "08:00 500kB", "08:00-08:00 1kB", "25:00-26:00 1kB", "mon", "08:00-09:00", "monday-funday 1kB", "08:00-9 1kB", "08:00-", "-18:00 1kB", "mon- 1kB", "-5", "1kB,,mon",
 	} {
 		if r, err := schedule.ParseRate(text); err == nil {
 			t.Errorf("%q is read as %v", text, r)

@@ -72,7 +72,7 @@ func Parse(s string) (Rule, error) {
 func clock(word string) (hour, minute int, ok bool, err error) {
 	h, m, found := strings.Cut(word, ":")
 	if !found {
-		if word[0] >= '0' && word[0] <= '9' {
+		if word != "" && word[0] >= '0' && word[0] <= '9' {
 			return 0, 0, false, fmt.Errorf("%q is no time of day; write it like 18:00", word)
 		}
 		return 0, 0, false, nil
