@@ -110,12 +110,14 @@ func TestAFlushThatIsKilledLeavesAReceiptOfWhatItDid(t *testing.T) {
 	in(t, nil, func(t *testing.T, w *simtest.World) {
 		must(t, w.Mkdir("/d"), w.Write("/d/a.txt", []byte("a")), w.Write("/d/b.bin", simtest.Data("b", 900<<10)))
 		kept := filepath.Join(t.TempDir(), "kept")
-		puts := 0
+		var once sync.Once
 		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
-			if r.Method == http.MethodPut {
-				if puts++; puts == 3 { // the second fragment of b.bin
+			// The second fragment of b.bin, and a.txt is sent by then.
+			if at := r.Header.Get("Content-Range"); r.Method == http.MethodPut && at != "" && !strings.HasPrefix(at, "bytes 0-") {
+				once.Do(func() {
+					time.Sleep(time.Second)
 					w.Keep(kept)
-				}
+				})
 			}
 			return under.RoundTrip(r)
 		})
