@@ -82,6 +82,14 @@ func TestBytesOverwrittenUnseenComeBackThoughTheFileWasWrittenOverAgain(t *testi
 			w.Server.ClearFaults()
 			return []string{unseen, again, ours}
 		},
+		"the address of the session runs out": func(w *simtest.World, before, after func()) []string {
+			lost(w, http.MethodPut, true, before, func() {
+				after()
+				w.Server.Inject(graphtest.Fault{Op: graphtest.OpStatus, Status: 401, Code: "unauthenticated", Times: 1})
+			})
+			w.Flush()
+			return []string{unseen, again, ours}
+		},
 		"the process dies": func(w *simtest.World, before, after func()) []string {
 			kept := filepath.Join(simtest.Folder(w.T), "kept")
 			lost(w, http.MethodPut, true, before, func() {

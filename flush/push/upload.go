@@ -320,7 +320,8 @@ func (t *task) offer(body io.ReaderAt) graph.Upload {
 func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 	now, look := t.look(ctx)
 	lost := errors.Is(err, graph.Lost)
-	if look == nil && lost {
+	// What was changed may be our own doing: an earlier try of this upload that got through, over somebody else's bytes.
+	if look == nil {
 		if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
 			return t.fatal(err), false
 		}
