@@ -45,9 +45,7 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 			asked = append(asked, k)
 			return true
 		}
-		if h := merge.Probe(k, r); h != nil {
-			c.holders = append(c.holders, h.Base.Item)
-		}
+		c.blame(k, r)
 		var applied bool
 		applied, failure = c.carry(k, r)
 		if applied {
@@ -68,6 +66,13 @@ func (c *cycle) pass(ctx context.Context) (done int, err error) {
 		}
 	}
 	return done, nil
+}
+
+// blame notes whose item is to be asked for, since it is in the way of the incoming one.
+func (c *cycle) blame(k cache.Case, r cache.Ruling) {
+	if h := merge.Probe(k, r); h != nil {
+		c.holders = append(c.holders, h.Base.Item)
+	}
 }
 
 // witness adds to a case what the service said of the holder in this Run.
@@ -171,6 +176,7 @@ func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 			}
 			k, err = c.inbox.Case(k.Incoming, k.Confirmed)
 		default:
+			c.blame(k, r)
 			return c.carry(k, r)
 		}
 		if err != nil {

@@ -208,3 +208,20 @@ func TestTwinsAreChangedHere(t *testing.T) {
 		t.Fatalf("%v", w.tree())
 	}
 }
+
+// What was removed here and changed there comes back, though a twin of it has its name by now.
+func TestWhatComesBackIsShownBesideATwin(t *testing.T) {
+	w := newWorld(t)
+	w.there.file("A", "root", composed, "alpha")
+	w.there.made("A", morning)
+	w.run()
+	w.remove(composed)
+	w.there.file("B", "root", decomposed, "beta")
+	w.there.made("B", morning.Add(time.Hour))
+	w.run()
+	w.there.write("A", "newer")
+	if res := w.run(); res.Waiting != 0 {
+		t.Errorf("%+v", res)
+	}
+	w.shows(map[string]string{composed: "newer", shownB: "beta"})
+}
