@@ -54,8 +54,10 @@ type life struct {
 	// Of the flush or refresh under way.
 	working atomic.Bool // a person is at it, not the program
 	listing bool        // folders that are to be deleted have been listed
-	begun   string      // path that the last upload session is for
-	killed  atomic.Bool
+	// bringing: versions are being read, to bring back what was overwritten unseen.
+	bringing bool
+	begun    string // path that the last upload session is for
+	killed   atomic.Bool
 }
 
 // leaving tells what a place had, and when it was vacated.
@@ -176,6 +178,9 @@ var found = []struct {
 	{"refused and given up", 22030, "a rename that was half sent and given up left its temporary name"},
 	{"lost and written over", 23349, "a rename to another Unicode form of which an answer was lost left its temporary name"},
 	{"large files", 24998, "a file whose answer was lost and that was moved before a look was made twice"},
+	{"large files", 44558, "bytes were overwritten unseen when an answer was lost and the session's address ended before the look"},
+	{"open files", 41544, "the judge called lost what was among the versions of a file that the colleague removed while they were read"},
+	{"twins and deaths", 42413, "what was removed here and changed there waited for ever for a twin that had its name by then"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }

@@ -166,12 +166,14 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 	if strings.HasSuffix(r.URL.Path, "/createUploadSession") {
 		d.begun = d.about(r)
 	}
+	d.bringing = strings.Contains(r.URL.Path, "/versions") || strings.HasSuffix(r.URL.Path, "/download.aspx")
 	d.before(r)
 	if d.kind.lose && r.Method != http.MethodGet && d.rnd.IntN(4) == 0 {
 		return nil, d.lose(r, under)
 	}
 	answer, err := under.RoundTrip(r)
 	d.after(r)
+	d.bringing = false
 	if d.step() {
 		if err == nil {
 			answer.Body.Close()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph/graphtest"
 )
 
 // node finds what is at a path here.
@@ -269,6 +270,18 @@ func (l *life) closeAll() {
 // farSeen returns the tokens that a colleague sees below a path.
 func (l *life) farSeen(p string) []string {
 	var all []string
+	for _, i := range l.farFiles(p) {
+		data, err := l.Far.Read(i.Path)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		all = append(all, string(data))
+	}
+	return all
+}
+
+// farFiles returns the files at and below a path there.
+func (l *life) farFiles(p string) []graphtest.Info {
 	it, err := l.Far.Stat(p)
 	if err != nil {
 		return nil
@@ -277,17 +290,9 @@ func (l *life) farSeen(p string) []string {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	for _, i := range infos {
-		if i.Folder || i.Path != it.Path && !strings.HasPrefix(i.Path, it.Path+"/") {
-			continue
-		}
-		data, err := l.Far.Read(i.Path)
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		all = append(all, string(data))
-	}
-	return all
+	return slices.DeleteFunc(infos, func(i graphtest.Info) bool {
+		return i.Folder || i.Path != it.Path && !strings.HasPrefix(i.Path, it.Path+"/")
+	})
 }
 
 // otherwise spells a name in another way.
@@ -302,6 +307,21 @@ func otherwise(s string) string {
 		return up
 	}
 	return strings.ToLower(s)
+}
+
+// farPast returns the tokens among the versions of the files at and below a path there.
+func (l *life) farPast(p string) []string {
+	var all []string
+	for _, i := range l.farFiles(p) {
+		for n := range i.Versions {
+			data, err := l.Far.ReadVersion(i.Path, n)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			all = append(all, string(data))
+		}
+	}
+	return all
 }
 
 // farPath is path for the colleague, to whom twins are what they are.
@@ -383,6 +403,9 @@ func (l *life) there() {
 		l.note("there: mv %s %s: %v", p, q, err)
 	case 7:
 		before := l.farSeen(p)
+		if l.bringing { // who removes a file that moment removes its versions: they are in the bin with it
+			before = append(before, l.farPast(p)...)
+		}
 		if err = l.Far.Delete(p); err == nil {
 			l.doom(before)
 		}
