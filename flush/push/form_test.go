@@ -57,3 +57,18 @@ func TestARenameToAnotherUnicodeFormLeavesNoTemporaryName(t *testing.T) {
 		}
 	}
 }
+
+// The name under which a twin was shown, which has gone since, stands for its true name, whoever has it now.
+func TestARenameToTheNameOfATwinThatHasGoneIsOneToAnotherUnicodeForm(t *testing.T) {
+	const composed, decomposed = "/\u00e9.txt", "e\u0301.txt"
+	in(t, map[string]string{composed: "ours"}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Move(composed, "/"+name.Twin(decomposed, 0)))
+		w.Flush()
+		if got, ok := w.There()["/"+decomposed]; !ok || got != "ours" {
+			t.Errorf("there is %q", w.There())
+		}
+		w.Flush()
+		w.Equal()
+		w.Quiet()
+	})
+}

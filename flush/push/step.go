@@ -167,7 +167,7 @@ func (t *task) update(ctx context.Context) verdict {
 		if err == nil {
 			return t.commit(item, Sent)
 		}
-		if errors.Is(err, graph.Exist) && t.s.Op == plan.Move && !t.req.Last && c.Parent == "" && name.Same(c.Name, base.Name) {
+		if errors.Is(err, graph.Exist) && t.s.Op == plan.Move && !t.req.Last && c.Parent == "" && name.Same(name.Plain(c.Name), name.Plain(base.Name)) {
 			// A name in another Unicode form collides with itself there: it goes by way of a third.
 			return t.park(ctx)
 		}
