@@ -76,9 +76,7 @@ func (i *Inbox) Claim() error {
 
 // likes say how an item may lie to the place where a step has made it, best first.
 var likes = []func(a Attempt, item graph.Item) bool{
-	func(a Attempt, item graph.Item) bool {
-		return item.Parent == a.Parent && item.Name == name.Plain(a.Name)
-	},
+	Attempt.put,
 	func(a Attempt, item graph.Item) bool { return item.Name == name.Plain(a.Name) },
 	func(a Attempt, item graph.Item) bool { return item.Parent == a.Parent },
 	func(Attempt, graph.Item) bool { return true },
@@ -97,7 +95,7 @@ func (x *tx) madeBy(d DriveNum, a Attempt, like func(Attempt, graph.Item) bool) 
 	}
 	err = x.each(drivePrefix(rowInbox, d), nil, func(k, v []byte) (bool, error) {
 		item, err := decodeItem(itemOfKey(k), v)
-		if err != nil || !a.made(item) || !like(a, item) || n.Base != nil && !likes[0](a, item) {
+		if err != nil || !a.made(item) || !like(a, item) || n.Base != nil && !a.put(item) {
 			return err == nil, err
 		}
 		if free, err := x.atLarge(d, item); err != nil || !free {
@@ -124,10 +122,15 @@ func (x *tx) atLarge(d DriveNum, item graph.Item) (bool, error) {
 	err = x.each(drivePrefix(rowStep, d), nil, func(_, v []byte) (bool, error) {
 		var a Attempt
 		err := decodeJSON(v, &a)
-		free = err == nil && (a.Item != "" || a.Parent != item.Parent || name.Plain(a.Name) != item.Name)
+		free = err == nil && (a.Item != "" || !a.put(item))
 		return free, err
 	})
 	return free, err
+}
+
+// put reports whether an item is where a step puts it.
+func (a Attempt) put(item graph.Item) bool {
+	return item.Parent == a.Parent && item.Name == name.Plain(a.Name)
 }
 
 // CreatedAs is the time at which a new file was made here, in whole seconds: however often it is sent, it says so there,
@@ -143,9 +146,5 @@ func CreatedAs(n Node) time.Time {
 // one archive, but theirs was not made in the same second.
 func (a Attempt) made(item graph.Item) bool {
 	return !item.Deleted && item.Type == graph.File && a.Size > 0 && item.Size == a.Size && a.Hash != "" && item.Hash == a.Hash &&
-		sameSecond(item.ModTime, a.ModTime) && sameSecond(item.Created, a.Created)
-}
-
-func sameSecond(a, b time.Time) bool {
-	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+		graph.SameSecond(item.ModTime, a.ModTime) && graph.SameSecond(item.Created, a.Created)
 }

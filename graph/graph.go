@@ -98,6 +98,12 @@ func (i Item) Version() Version {
 	return Version{ETag: i.ETag, CTag: i.CTag, Hash: i.Hash, Size: i.Size}
 }
 
+// SameSecond reports whether two times are the same to the second, which is all that business drives keep of the times
+// they are given. An unknown time, which is zero, is the same as none.
+func SameSecond(a, b time.Time) bool {
+	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
+}
+
 // Version names one state of the bytes of a file.
 type Version struct {
 	ETag string

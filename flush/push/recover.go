@@ -109,7 +109,7 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 	case plan.Move, plan.Park:
 		return now.Parent == a.Parent && now.Name == name.Plain(a.Name)
 	case plan.Touch:
-		return sameSecond(now.ModTime, a.ModTime)
+		return graph.SameSecond(now.ModTime, a.ModTime)
 	case plan.Create, plan.Replace:
 		if now.Type != graph.File || now.Size != a.Size || untouched(a, now) {
 			return false
@@ -117,7 +117,7 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 		if now.Hash != "" && a.Hash != "" {
 			return now.Hash == a.Hash
 		}
-		return sameSecond(now.ModTime, a.ModTime)
+		return graph.SameSecond(now.ModTime, a.ModTime)
 	}
 	return false
 }
@@ -143,7 +143,7 @@ func (p *Pusher) session(ctx context.Context, a cache.Attempt) string {
 		return ""
 	}
 	if b.Op != a.Op || b.Item != a.Item || b.Parent != a.Parent || b.Name != a.Name ||
-		b.Size != a.Size || !b.Hash.Equal(a.Hash) || !sameSecond(b.ModTime, a.ModTime) {
+		b.Size != a.Size || !b.Hash.Equal(a.Hash) || !graph.SameSecond(b.ModTime, a.ModTime) {
 		p.abandon(ctx, b)
 		return ""
 	}

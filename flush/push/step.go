@@ -211,7 +211,7 @@ func has(now graph.Item, c graph.Change) bool {
 	case c.Name != "" || c.Parent != "":
 		return true
 	}
-	return sameSecond(now.ModTime, c.ModTime)
+	return graph.SameSecond(now.ModTime, c.ModTime)
 }
 
 // unchanged reports whether an item is where the base has it, and has its bytes.
@@ -228,10 +228,6 @@ func sameBytes(now graph.Item, base *cache.Base) bool {
 		was.ETag = now.ETag // says nothing about the bytes by itself; size and cTag have to do
 	}
 	return now.Version().Same(was)
-}
-
-func sameSecond(a, b time.Time) bool {
-	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
 }
 
 // commit records that the remote has what the step sent.

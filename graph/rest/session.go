@@ -423,19 +423,15 @@ func (s *session) committed(ctx context.Context) (graph.Item, bool, error) {
 	switch {
 	case s.u.Base.Hash.Equal(sent) && (i.CTag == "" || s.u.Base.CTag == "" || i.CTag == s.u.Base.CTag):
 		return graph.Item{}, false, errDead // the bytes before have the same hash, and may still be there
-	case i.Type == graph.File && i.Size == s.u.Size && (i.Hash.Equal(sent) || i.Hash == "" && sameSecond(i.ModTime, s.u.ModTime)):
+	case i.Type == graph.File && i.Size == s.u.Size && (i.Hash.Equal(sent) || i.Hash == "" && graph.SameSecond(i.ModTime, s.u.ModTime)):
 		return i, true, nil
 	case s.u.ID != "" && s.u.Base != (graph.Version{}) && i.Version().Same(s.u.Base):
 		return graph.Item{}, false, errDead
-	case i.Type == graph.File && rewritten(i.Name) && sameSecond(i.ModTime, s.u.ModTime):
+	case i.Type == graph.File && rewritten(i.Name) && graph.SameSecond(i.ModTime, s.u.ModTime):
 		return i, true, nil // ours, and the library has put its properties into it (Q14)
 	}
 	s.over()
 	return graph.Item{}, false, s.fault(graph.Lost, "the upload session has ended, and the file is not what was sent")
-}
-
-func sameSecond(a, b time.Time) bool {
-	return !a.IsZero() && a.Truncate(time.Second).Equal(b.Truncate(time.Second))
 }
 
 // tally brings the hash up to a byte, and never back. It reads the bytes once more, while they are
