@@ -106,8 +106,9 @@ func (x *tx) twin(n Node) (Node, error) {
 }
 
 // mayBeCalled fails with ErrTwin if the service would refuse the name that n was given here just now though nothing
-// has it here: it is a twin's true name, or it is a name by which a twin is shown. Who is called so would be a twin
-// there, and the service makes none, unless it is that twin, come back or saved anew.
+// has it here: it is the true name of a twin, or of what was given the name of a twin that has gone, or it is a name by
+// which a twin is shown. Who is called so would be a twin there, and the service makes none, unless it is that twin, come
+// back or saved anew.
 func (x *tx) mayBeCalled(n *Node) error {
 	if n.LocalOnly {
 		return nil
@@ -127,7 +128,7 @@ func (x *tx) mayBeCalled(n *Node) error {
 		if err != nil || h == nil {
 			return err
 		}
-		if h.Ino != n.Ino && isTwin(h) && name.Plain(h.Name) == n.Name {
+		if h.Ino != n.Ino && !h.LocalOnly && name.Plain(h.Name) == n.Name {
 			return exists(h, n.Name)
 		}
 	}

@@ -238,6 +238,11 @@ func TestANameThatATwinHasThereIsTaken(t *testing.T) {
 			t.Errorf("a new file gets the twin's true name: %v", err)
 		}
 		must(t, w.Move("/x", "/"+composed), w.Move("/"+marked, "/"+"b.txt"), w.Move("/b.txt", "/"+marked))
+		// Where no twin is, what is called like one gets that name there, and nothing else does.
+		must(t, w.Mkdir("/away"), w.Write("/away/"+marked, []byte("like a twin")))
+		if err := w.Write("/away/"+decomposed, []byte("new")); !errors.Is(err, cache.ErrExist) {
+			t.Errorf("a new file gets the name that another will be sent under: %v", err)
+		}
 		w.Flush()
 		w.Refresh()
 		w.Quiet()

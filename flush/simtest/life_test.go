@@ -182,6 +182,8 @@ var found = []struct {
 	{"open files", 41544, "the judge called lost what was among the versions of a file that the colleague removed while they were read"},
 	{"twins and deaths", 42413, "what was removed here and changed there waited for ever for a twin that had its name by then"},
 	{"twins", 41200, "a rename to another Unicode form by the name of a twin that has gone was refused for ever"},
+	{"twins", 41086, "two files had names that are one to the service, one of them that of a twin which had gone, and one was refused for ever"},
+	{"lost and written over", 41749, "a version of the second in which a file was last seen, though older, counted as overwritten and came as a copy"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }

@@ -65,7 +65,8 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 	if s.u.Overtaken == nil || s.u.ID == "" || seen.ID == "" {
 		return
 	}
-	if n, ok := counted(seen.item(), now); (!ok || n <= 1) && !s.d.c.opts.Paranoid {
+	n, ok := counted(seen.item(), now)
+	if (!ok || n <= 1) && !s.d.c.opts.Paranoid {
 		return
 	}
 	// The bytes are there: who ends the upload now, since a writer came, must not end this.
@@ -76,25 +77,24 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)
 		return
 	}
+	if ok && !s.d.c.opts.Paranoid { // one change is ours, and the version before the first is that which was seen
+		versions = versions[:min(int(n), len(versions))]
+	}
 	if found := between(versions, parseTime(seen.Modified), int64(seen.Size)); len(found) > 0 {
 		s.u.Overtaken(found)
 	}
 }
 
-// between picks those of a file's versions, the current one first, that came after a moment at which it had a size. The
-// version of that moment itself has the same time, or an older one.
+// between picks those of a file's versions, the current one first, that came after a moment at which it had a size, oldest
+// first. The version of that moment itself has the same time, or an older one; what comes after it in the list was there
+// before, be it in the same second.
 func between(versions []graph.Past, since time.Time, size int64) []graph.Past {
-	var found, same []graph.Past
-	for _, v := range versions[min(1, len(versions)):] {
-		switch {
-		case v.ModTime.After(since) || v.ModTime.Equal(since) && v.Size != size:
-			found = append(found, v)
-		case v.ModTime.Equal(since):
-			same = append(same, v)
+	found := slices.DeleteFunc(versions[min(1, len(versions)):], func(v graph.Past) bool { return v.ModTime.Before(since) })
+	for i, v := range slices.Backward(found) {
+		if v.ModTime.Equal(since) && v.Size == size {
+			found = found[:i]
+			break
 		}
-	}
-	if len(same) > 1 {
-		found = append(found, same[:len(same)-1]...)
 	}
 	slices.Reverse(found)
 	return found

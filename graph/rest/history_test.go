@@ -2,9 +2,11 @@ package rest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +77,61 @@ func TestWhoWasOvertakenIsToldOf(t *testing.T) {
 						t.Errorf("version %+v holds %q, %v, want %q", p, got, err, want)
 					}
 					must(t, r.Close())
+				}
+			})
+		})
+	}
+}
+
+// What was there in the second of the last look, but before it, has been overtaken by nobody.
+func TestWhatWasThereBeforeTheLastLookIsNotToldOf(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		paranoid bool
+		before   string // the bytes right before those that are seen
+		unseen   string
+		told     []string
+	}{
+		{"of another size", false, "longer than what is seen", "theirs", []string{"theirs"}},
+		{"of the same size", false, "replaced", "theirs", []string{"theirs"}},
+		{"of another size, paranoid", true, "longer than what is seen", "theirs", []string{"theirs"}},
+		{"of another size, paranoid, nobody", true, "longer than what is seen", "", nil},
+		{"of the same size, paranoid", true, "replaced", "theirs", []string{"are seen", "theirs"}}, // which is which only the count says
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			happens := func() {}
+			in(t, graphtest.Options{}, func(o *rest.Options) {
+				o.Paranoid = c.paranoid
+				inner := o.Transport
+				o.StorageTransport = carrier(func(r *http.Request) (*http.Response, error) {
+					happens()
+					return inner.RoundTrip(r)
+				})
+			}, func(w *world) {
+				w.put("/f", []byte("the first"))
+				w.put("/f", []byte(c.before))
+				i := w.put("/f", []byte("are seen"))
+				happens = func() {
+					happens = func() {}
+					if c.unseen != "" {
+						w.put("/f", []byte(c.unseen))
+					}
+				}
+				var past []graph.Past
+				u := upload(graph.Upload{ID: i.ID, Base: i.Version()}, noise(100, 1))
+				u.Overtaken = func(between []graph.Past) { past = between }
+				_, err := w.near.Upload(w.ctx(), u)
+				must(t, err)
+				var told []string
+				for _, p := range past {
+					r, err := w.near.PastContent(w.ctx(), i.ID, p)
+					must(t, err)
+					b, err := io.ReadAll(r)
+					must(t, errors.Join(err, r.Close()))
+					told = append(told, string(b))
+				}
+				if !slices.Equal(told, c.told) {
+					t.Errorf("told of %q, want %q", told, c.told)
 				}
 			})
 		})
