@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Outbox is the door for sending: what differs from its base, and what became of it.
@@ -229,6 +230,32 @@ func (o *Outbox) Forget(a Attempt) error {
 
 // Fail records that a step did nothing and why. The change stays pending.
 func (o *Outbox) Fail(a Attempt, d Deferral) error { return o.put(a, d, false) }
+
+// Apart is Fail for a step that was refused since its name is taken, of a node that is called as a twin is shown and is
+// none: the service makes no twins, so no flush will ever send it by that name. It gets that of a conflict copy, which is
+// returned, and is not deferred. The name is empty for any other node, and nothing is recorded.
+func (o *Outbox) Apart(a Attempt) (called string, err error) {
+	err = o.s.update(shrinks, func(x *tx) error {
+		n, err := o.current(x, a)
+		if errors.Is(err, ErrStale) || err == nil && (n.Ino == 0 || name.Plain(n.Name) == n.Name) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if home, err := x.atItsName(&n); err != nil || home {
+			return err
+		}
+		if err := x.delStep(o.drive, a); err != nil {
+			return err
+		}
+		n.Deferred = nil
+		n, err = x.aside(n)
+		called = n.Name
+		return err
+	})
+	return called, err
+}
 
 // Doubt records that nobody knows what became of a step, and why. The change counts as deferred, and the
 // step stays under way: whoever comes next looks.

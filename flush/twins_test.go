@@ -250,6 +250,36 @@ func TestANameThatATwinHasThereIsTaken(t *testing.T) {
 	})
 }
 
+// Who has come to be called as a twin is shown, and whose true name is then taken, gets a name of its own.
+func TestWhatIsCalledLikeATwinAndIsNoneStepsAside(t *testing.T) {
+	marked := name.Twin("A", 0)
+	for _, also := range []string{"", "new.txt"} {
+		t.Run("over it goes what is known or new: "+also, func(t *testing.T) {
+			in(t, func(d *graphtest.Drive) {
+				put(t, d, "/x/a/in.txt", "in")
+				put(t, d, "/x/known.txt", "known")
+			}, func(t *testing.T, w *simtest.World) {
+				time.Sleep(time.Minute) // of the bubble
+				odd(t, w.Far, "/x", "A", "twin")
+				w.Refresh()
+				must(t, w.Remove("/x/a/in.txt"), w.Remove("/x/a"))
+				over := "/x/known.txt"
+				if also != "" {
+					over = "/x/" + also
+					must(t, w.Write(over, []byte("new")))
+				}
+				must(t, w.Move(over, "/x/"+marked))
+				put(t, w.Far, "/x/a/more.txt", "a colleague's") // so the folder comes back
+				w.Flush()
+				w.Flush()
+				w.Refresh()
+				w.Quiet()
+				w.Equal()
+			})
+		})
+	}
+}
+
 // What is sent of a twin costs no more than of any: nothing of it is taken for a change of somebody else's.
 func TestATwinCostsNoMore(t *testing.T) {
 	marked := name.Twin(decomposed, 0)

@@ -27,6 +27,7 @@ type Outbox interface {
 	Forget(a cache.Attempt) error
 	Missed(a cache.Attempt) error
 	Fail(a cache.Attempt, d cache.Deferral) error
+	Apart(a cache.Attempt) (called string, err error)
 	Doubt(a cache.Attempt, d cache.Deferral) error
 	Adopt(ino cache.Ino, seq cache.Seq) error
 	Attempts() ([]cache.Attempt, error)

@@ -290,9 +290,12 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
 		v := verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true}
-		if !t.req.Last {
+		switch {
+		case !t.req.Last:
 			v = t.forget(v)
-		} else {
+		case kind == graph.Exist:
+			v = t.taken(err)
+		default:
 			v = t.fail(err, Conflict)
 		}
 		v.ask = t.doubtful(ctx, kind)
@@ -325,6 +328,20 @@ func (t *task) doubtful(ctx context.Context, kind graph.Kind) []graph.ItemID {
 
 // fail defers the change.
 func (t *task) fail(err error, o Outcome) verdict { return t.put(err, o, t.p.o.Outbox.Fail) }
+
+// taken defers a change whose name something else has there, or gives it another name if no flush can ever send it by
+// this one.
+func (t *task) taken(err error) verdict {
+	called, e := t.p.o.Outbox.Apart(t.a)
+	switch {
+	case e != nil:
+		return t.fatal(e)
+	case called == "":
+		return t.fail(err, Conflict)
+	}
+	reason := fmt.Sprintf("to the service its name is that of something else there; it is called %q now, and goes with the next flush", called)
+	return verdict{Done: Done{Outcome: Conflict, Reason: reason, Kind: graph.Exist, Request: requestOf(err)}}
+}
 
 // put defers the change, and records that as told.
 func (t *task) put(err error, o Outcome, record func(cache.Attempt, cache.Deferral) error) verdict {

@@ -340,7 +340,7 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 	case look != nil:
 		return t.refused(ctx, look), false
 	}
-	return t.refused(ctx, &graph.Error{Op: "upload", Kind: taken(t.s.Op), Item: t.s.Path, Err: err}), false
+	return t.refused(ctx, &graph.Error{Op: "upload", Kind: otherBytes(t.s.Op), Item: t.s.Path, Err: err}), false
 }
 
 // answered reports whether the service itself has said that it failed, so that nothing was made.
@@ -361,8 +361,8 @@ func (t *task) stubborn(err error) verdict {
 	return t.fail(&e, Deferred)
 }
 
-// taken is what it means to find other bytes where an upload was to go.
-func taken(op plan.Op) graph.Kind {
+// otherBytes is what it means to find other bytes where an upload was to go.
+func otherBytes(op plan.Op) graph.Kind {
 	if op == plan.Create {
 		return graph.Exist
 	}

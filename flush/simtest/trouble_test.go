@@ -31,6 +31,9 @@ func (l *life) flush() {
 		r, err := l.Engine.Flush(context.Background(), everything)
 		if len(r.Drives) > 0 && !l.killed.Load() {
 			l.tell(r.Drives[0])
+			if err == nil && r.Drives[0].Left == 0 {
+				clear(l.unheard)
+			}
 		}
 		return err
 	})
@@ -176,11 +179,20 @@ func (d *dying) carry(r *http.Request, under http.RoundTripper) (*http.Response,
 	d.bringing = false
 	if d.step() {
 		if err == nil {
-			answer.Body.Close()
+			d.unhear(r, answer)
 		}
 		return nil, errDead
 	}
 	return answer, err
+}
+
+// unhear throws an answer away, and notes which item took the bytes if it was to those of an upload.
+func (d *dying) unhear(r *http.Request, answer *http.Response) {
+	defer answer.Body.Close()
+	var item struct{ ID string }
+	if r.Method == http.MethodPut && answer.StatusCode < 300 && json.NewDecoder(answer.Body).Decode(&item) == nil && item.ID != "" {
+		d.unheard[item.ID] = true
+	}
 }
 
 // brief is what the story tells of a request.
@@ -228,7 +240,7 @@ func (d *dying) lose(r *http.Request, under http.RoundTripper) error {
 		if err != nil {
 			return err
 		}
-		answer.Body.Close()
+		d.unhear(r, answer)
 	} else if r.Body != nil {
 		r.Body.Close()
 	}

@@ -2,7 +2,6 @@ package simtest_test
 
 import (
 	"errors"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -309,10 +308,14 @@ func otherwise(s string) string {
 	return strings.ToLower(s)
 }
 
-// farPast returns the tokens among the versions of the files at and below a path there.
+// farPast returns the tokens among the versions of the files at and below a path there, of those that are about to be
+// looked through for what was overwritten unseen. Who removes such a file removes its versions: they are in the bin with it.
 func (l *life) farPast(p string) []string {
 	var all []string
 	for _, i := range l.farFiles(p) {
+		if !l.bringing && !l.unheard[i.ID] {
+			continue
+		}
 		for n := range i.Versions {
 			data, err := l.Far.ReadVersion(i.Path, n)
 			if err != nil {
@@ -329,7 +332,7 @@ func (l *life) farPath() string {
 	if !l.kind.twins {
 		return l.path()
 	}
-	all := slices.Sorted(maps.Keys(l.There()))
+	all := people(l.There())
 	p := "/new/" + l.names[l.rnd.IntN(len(l.names))]
 	if len(all) > 0 {
 		p = strings.TrimSuffix(all[l.rnd.IntN(len(all))], "/")
@@ -402,10 +405,7 @@ func (l *life) there() {
 		}
 		l.note("there: mv %s %s: %v", p, q, err)
 	case 7:
-		before := l.farSeen(p)
-		if l.bringing { // who removes a file that moment removes its versions: they are in the bin with it
-			before = append(before, l.farPast(p)...)
-		}
+		before := append(l.farSeen(p), l.farPast(p)...)
 		if err = l.Far.Delete(p); err == nil {
 			l.doom(before)
 		}

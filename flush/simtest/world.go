@@ -286,6 +286,7 @@ func (w *World) OpenFile(p string, create bool) (*File, error) {
 			return &File{w, n.Ino, body}, nil
 		}
 		w.tree().Unhold(n.Ino)
+		w.tree().Followed(n.Ino) // a commit makes its body another this moment
 	}
 	return nil, err
 }

@@ -262,6 +262,9 @@ func (l *ledger) Forget(a cache.Attempt) error {
 // Missed implements push.Outbox: what is in the drive is looked up by its place.
 func (l *ledger) Missed(a cache.Attempt) error { return l.Forget(a) }
 
+// Apart implements push.Outbox. Nothing is called otherwise here than there.
+func (l *ledger) Apart(cache.Attempt) (string, error) { return "", nil }
+
 // Fail implements push.Outbox. Every upload tries everything, so that nothing is kept of the deferral.
 func (l *ledger) Fail(a cache.Attempt, _ cache.Deferral) error { return l.Forget(a) }
 
