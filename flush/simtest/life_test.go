@@ -187,6 +187,7 @@ var found = []struct {
 	{"lost and written over", 41749, "a version of the second in which a file was last seen, though older, counted as overwritten and came as a copy"},
 	{"twins", 50426, "the same, where a folder that both have comes back"},
 	{"lost and written over", 51903, "the judge called lost what was among the versions of a file that the colleague removed before an answer was looked for"},
+	{"lost and written over", 53938, "versions that came between were counted from the newest one, though somebody had written since"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }

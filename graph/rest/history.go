@@ -65,8 +65,7 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 	if s.u.Overtaken == nil || s.u.ID == "" || seen.ID == "" {
 		return
 	}
-	n, ok := counted(seen.item(), now)
-	if (!ok || n <= 1) && !s.d.c.opts.Paranoid {
+	if n, ok := counted(seen.item(), now); (!ok || n <= 1) && !s.d.c.opts.Paranoid {
 		return
 	}
 	// The bytes are there: who ends the upload now, since a writer came, must not end this.
@@ -77,9 +76,6 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)
 		return
 	}
-	if ok && !s.d.c.opts.Paranoid { // one change is ours, and the version before the first is that which was seen
-		versions = versions[:min(int(n), len(versions))]
-	}
 	if found := between(versions, parseTime(seen.Modified), int64(seen.Size)); len(found) > 0 {
 		s.u.Overtaken(found)
 	}
@@ -87,7 +83,7 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
 
 // between picks those of a file's versions, the current one first, that came after a moment at which it had a size, oldest
 // first. The version of that moment itself has the same time, or an older one; what comes after it in the list was there
-// before, be it in the same second.
+// before, be it in the same second. How many there are the count does not say: somebody may have written since.
 func between(versions []graph.Past, since time.Time, size int64) []graph.Past {
 	found := slices.DeleteFunc(versions[min(1, len(versions)):], func(v graph.Past) bool { return v.ModTime.Before(since) })
 	for i, v := range slices.Backward(found) {
