@@ -301,8 +301,11 @@ func (l *life) path() string {
 
 // people returns those of some paths that people use, in order.
 func people[T any](paths map[string]T) []string {
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(paths)), func(p string) bool { return strings.Contains(p, ".duskfs-") })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(paths)), temporary)
 }
+
+// temporary reports whether a path has a name that only a flush under way gives.
+func temporary(p string) bool { return strings.Contains(p, ".duskfs-") }
 
 // wrote makes a path one to which people come back soon.
 func (l *life) wrote(p string) {
@@ -415,7 +418,7 @@ func (l *life) judge() {
 			l.t.Errorf("two of one name: %s and %s", p, q)
 		}
 		same[key(strings.TrimSuffix(p, "/"))] = p
-		if strings.Contains(p, ".duskfs-") {
+		if temporary(p) {
 			l.t.Errorf("left over: %s", p)
 		}
 		if l.kind.lonely && strings.Contains(p, "(conflict") {

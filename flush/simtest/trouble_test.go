@@ -246,7 +246,7 @@ func (d *dying) lose(r *http.Request, under http.RoundTripper) error {
 	}
 	d.note("lost: %s for %s, arrived: %v", brief(r), p, arrives)
 	d.listing = false // what is done over needs another look
-	if p != "" && !strings.Contains(p, ".duskfs-") && d.rnd.IntN(4) > 0 {
+	if p != "" && !temporary(p) && d.rnd.IntN(4) > 0 {
 		d.farWrite(p)
 	}
 	return errLost

@@ -353,7 +353,7 @@ func (l *life) makeTwin() {
 		return
 	}
 	i := infos[l.rnd.IntN(len(infos))]
-	if otherwise(i.Name) == i.Name {
+	if otherwise(i.Name) == i.Name || temporary(i.Path) {
 		return
 	}
 	s, made := l.token("there"), path.Join(path.Dir(i.Path), "in the making")
