@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -188,6 +189,7 @@ var found = []struct {
 	{"twins", 50426, "the same, where a folder that both have comes back"},
 	{"lost and written over", 51903, "the judge called lost what was among the versions of a file that the colleague removed before an answer was looked for"},
 	{"lost and written over", 53938, "versions that came between were counted from the newest one, though somebody had written since"},
+	{"in the midst and after", 81216, "the judge did not find what was in the bin of a folder that had been moved since"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }
@@ -484,7 +486,11 @@ func (l *life) judgeLost(lost []string) {
 			if _, err := l.Far.StatID(i.ID); err == nil || l.Far.Restore(i.ID) == nil {
 				continue
 			}
-			if _, err := l.Far.Move(i.Path, fmt.Sprintf("%s aside %d", i.Path, len(s))); err != nil {
+			at := i.Path
+			if p, err := l.Far.StatID(i.Parent); err == nil { // which may have been moved since
+				at = path.Join(p.Path, i.Name)
+			}
+			if _, err := l.Far.Move(at, fmt.Sprintf("%s aside %d", at, len(s))); err != nil {
 				continue
 			}
 			_ = l.Far.Restore(i.ID)
