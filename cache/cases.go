@@ -17,12 +17,12 @@ const echoTime = 24 * time.Hour
 // case as of the moment of the call, until fn returns false. fn may call Apply and Drop. An item
 // whose folder waits itself is left out: it is not known yet where it belongs.
 func (i *Inbox) Cases(fn func(Case) bool) error {
-	if err := i.forgetSent(); err != nil {
-		return err
-	}
 	order, deletions, err := i.order()
 	if err != nil {
 		return err
+	}
+	if len(order) == 0 {
+		return i.forgetSent()
 	}
 	var left map[Ino]bool
 	for at, id := range order {
@@ -199,7 +199,8 @@ func (x *tx) depth(d DriveNum, id graph.ItemID) (int, error) {
 	return depth, nil
 }
 
-// forgetSent drops deletions that were sent so long ago that no echo of them will come.
+// forgetSent drops deletions that were sent so long ago that no echo of them will come. Call it when nothing waits: what
+// was moved out of a folder before that was deleted brings back what is in it (see askBelow), however late it comes in.
 func (i *Inbox) forgetSent() error {
 	var old []graph.ItemID
 	err := i.s.view(func(x *tx) error {

@@ -310,21 +310,26 @@ func TestDeletedOnBothSidesAfterSomethingWasMovedOutHere(t *testing.T) {
 // A folder that was moved away there in the moment in which its folder was deleted from here lives, with all
 // that is in it.
 func TestMovedThereOutOfAFolderWhileItsDeletionWasSent(t *testing.T) {
-	w := office(t)
-	w.there.folder("I", "D", "inner")
-	w.there.file("F", "I", "f.txt", "inside")
-	w.there.folder("J", "I", "deeper")
-	w.there.file("G", "J", "g.txt", "deep")
-	w.run()
-	for _, p := range []string{"docs/inner/deeper/g.txt", "docs/inner/deeper", "docs/inner/f.txt", "docs/inner", "docs/a.txt", "docs/b.txt", "docs"} {
-		w.remove(p)
+	for _, late := range []time.Duration{0, 30 * time.Hour} {
+		t.Run(late.String(), func(t *testing.T) {
+			w := office(t, func(o *refresh.Options) { o.ReconcileEvery = -1 })
+			w.there.folder("I", "D", "inner")
+			w.there.file("F", "I", "f.txt", "inside")
+			w.there.folder("J", "I", "deeper")
+			w.there.file("G", "J", "g.txt", "deep")
+			w.run()
+			for _, p := range []string{"docs/inner/deeper/g.txt", "docs/inner/deeper", "docs/inner/f.txt", "docs/inner", "docs/a.txt", "docs/b.txt", "docs"} {
+				w.remove(p)
+			}
+			w.there.move("I", "root", "inner")
+			w.there.remove("D")
+			w.ok(w.store.Outbox(w.drive.Num).Deleted(cache.Attempt{Op: "delete", Item: "D"}))
+			w.now = w.now.Add(late)
+			w.run()
+			w.shows(map[string]string{"empty": "/", "inner": "/", "inner/f.txt": "inside", "inner/deeper": "/", "inner/deeper/g.txt": "deep"})
+			w.pending(0)
+		})
 	}
-	w.there.move("I", "root", "inner")
-	w.there.remove("D")
-	w.ok(w.store.Outbox(w.drive.Num).Deleted(cache.Attempt{Op: "delete", Item: "D"}))
-	w.run()
-	w.shows(map[string]string{"empty": "/", "inner": "/", "inner/f.txt": "inside", "inner/deeper": "/", "inner/deeper/g.txt": "deep"})
-	w.pending(0)
 }
 
 func TestFoldersMovedIntoEachOther(t *testing.T) {

@@ -45,9 +45,9 @@ func newWorld(t *testing.T, change ...func(*refresh.Options)) *world {
 }
 
 // office is a small drive, known here.
-func office(t *testing.T) *world {
+func office(t *testing.T, shape ...func(*refresh.Options)) *world {
 	t.Helper()
-	w := newWorld(t)
+	w := newWorld(t, shape...)
 	w.there.folder("D", "root", "docs")
 	w.there.file("A", "D", "a.txt", "alpha")
 	w.there.file("B", "D", "b.txt", "beta")
