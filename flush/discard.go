@@ -64,7 +64,7 @@ func (d *discarder) run(ctx context.Context, paths []string) error {
 		return nil
 	}
 	return d.inTurn(ctx, func() error {
-		if _, err := d.receive(ctx); err != nil {
+		if _, err := d.receive(ctx, false); err != nil {
 			return err
 		}
 		var err error

@@ -70,7 +70,7 @@ func newKeeper(d Drive, o Options, n *note, throttle *push.Throttle) *keeper {
 	k.pusher = push.New(push.Options{
 		Outbox: k.outbox, Nodes: o.Store.Tree(), Content: o.Store.Content(), Service: d.Service,
 		Writeback: o.Writeback, Logger: o.Logger, Now: o.Now, Parallel: o.Parallel,
-		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue, Sessions: sessions{n, d.Num},
+		Drive: d.Num, Throttle: throttle, Overtaken: k.rescue, Unpublished: k.hidden, Sessions: sessions{n, d.Num},
 	})
 	return k
 }
@@ -135,13 +135,13 @@ func (k *keeper) begin(ctx context.Context, s State) (end func(error), err error
 	}, nil
 }
 
-// refresh is one cycle that sends nothing.
+// refresh is one cycle that sends no changes.
 func (k *keeper) refresh(ctx context.Context) (res DriveRefresh, err error) {
 	res = DriveRefresh{Drive: k.d.Num, Name: k.d.Name}
 	end, err := k.begin(ctx, Refreshing)
 	if err == nil {
 		var r refresh.Result
-		r, err = k.receive(ctx)
+		r, err = k.receive(ctx, false)
 		res.Received, res.Applied, res.Waiting = r.Received, r.Applied, r.Waiting
 		end(err)
 	}
@@ -151,9 +151,13 @@ func (k *keeper) refresh(ctx context.Context) (res DriveRefresh, err error) {
 	return res, err
 }
 
-// receive settles what an earlier process left under way and brings remote changes in.
-func (k *keeper) receive(ctx context.Context) (refresh.Result, error) {
-	if err := k.pusher.Recover(ctx); err != nil {
+// receive settles what an earlier process left under way, as far as that may send, and brings remote changes in.
+func (k *keeper) receive(ctx context.Context, dry bool) (refresh.Result, error) {
+	info, err := k.o.Store.Drive(k.d.Num)
+	if err != nil {
+		return refresh.Result{}, err
+	}
+	if err := k.pusher.Recover(ctx, info.Drive.Type == "documentLibrary", !dry && !k.d.ReadOnly); err != nil {
 		return refresh.Result{}, err
 	}
 	r, err := k.refresher.Run(ctx)

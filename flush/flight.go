@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/duskfs/duskfs/cache"
@@ -83,7 +82,7 @@ func (f *flight) run(ctx context.Context) error {
 		if err := f.refresher.Ask(ctx, ask...); err != nil {
 			return err
 		}
-		r, err := f.receive(ctx)
+		r, err := f.receive(ctx, f.DryRun)
 		f.res.Conflicts += r.Conflicts
 		if err != nil {
 			return err
@@ -316,8 +315,6 @@ func (f *flight) count(done push.Result, final bool) {
 		}
 		if d.Unpublished {
 			f.res.Deferred++
-			list := slices.DeleteFunc(f.note.unpublished(f.d.Num), func(u unpublished) bool { return u.Item == d.Item })
-			f.note.setUnpublished(f.d.Num, append(list, unpublished{Item: d.Item, Path: d.Step.Path, Reason: d.Reason, Since: f.o.Now().UTC(), Tries: 1}))
 		}
 		f.receipt.Steps = append(f.receipt.Steps, cache.ReceiptStep{
 			Op: string(d.Step.Op), Path: d.Step.Path, From: d.Step.From, Item: string(d.Item),

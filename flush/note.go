@@ -55,12 +55,25 @@ func (n *note) unpublished(d cache.DriveNum) []unpublished {
 	return slices.Clone(n.text.Unpublished[d])
 }
 
+// addUnpublished adds a file, or tells of one once more.
+func (n *note) addUnpublished(d cache.DriveNum, u unpublished) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	list := slices.DeleteFunc(n.text.Unpublished[d], func(o unpublished) bool { return o.Item == u.Item })
+	n.putUnpublished(d, append(list, u))
+}
+
 func (n *note) setUnpublished(d cache.DriveNum, list []unpublished) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(list) == 0 && len(n.text.Unpublished[d]) == 0 {
 		return
 	}
+	n.putUnpublished(d, list)
+}
+
+// putUnpublished replaces the list. The caller has mu.
+func (n *note) putUnpublished(d cache.DriveNum, list []unpublished) {
 	if n.text.Unpublished == nil {
 		n.text.Unpublished = map[cache.DriveNum][]unpublished{}
 	}

@@ -9,6 +9,11 @@ import (
 	"github.com/duskfs/duskfs/graph"
 )
 
+// hidden notes a file that was sent and could not be checked in.
+func (k *keeper) hidden(item graph.ItemID, path, reason string) {
+	k.note.addUnpublished(k.d.Num, unpublished{Item: item, Path: path, Reason: reason, Since: k.o.Now().UTC(), Tries: 1})
+}
+
 // publish tries again to check in what earlier flushes have sent and could not check in.
 func (f *flight) publish(ctx context.Context) error {
 	list := f.note.unpublished(f.d.Num)
@@ -18,10 +23,7 @@ func (f *flight) publish(ctx context.Context) error {
 	}
 	var left []unpublished
 	for i, u := range list {
-		out, err := c.CheckedOut(ctx, u.Item)
-		if err == nil && out {
-			err = c.CheckIn(ctx, u.Item, "")
-		}
+		_, err := push.CheckIn(ctx, c, u.Item)
 		switch {
 		case errors.Is(err, graph.NotExist):
 			continue // deleted there meanwhile

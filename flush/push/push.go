@@ -74,6 +74,9 @@ type Options struct {
 	// versions of the item now. It is called by several goroutines, and again for the same bytes if the upload
 	// could not be recorded, or if it returned an error: something that stops everything for now. nil ignores them.
 	Overtaken func(ctx context.Context, s plan.Step, item graph.ItemID, between []graph.Past) error
+	// Unpublished is told of a file that was sent and could not be checked in, before it is recorded as sent. It is called
+	// by several goroutines, and may be called again for the same file. nil logs it.
+	Unpublished func(item graph.ItemID, path, reason string)
 	// Sessions remembers upload sessions beyond the life of this Pusher; nil remembers none.
 	Sessions Sessions
 }

@@ -14,15 +14,16 @@ import (
 
 // Recover settles the steps that were under way when the last process, or the last run, ended: it
 // looks at the remote and records what had taken effect. Upload sessions that can be gone on with
-// are kept for the next Run. Call it before a refresh, since the inbox waits for steps under way.
+// are kept for the next Run. What had been uploaded to a library is checked in, as Run does; if nothing may
+// be sent it stays under way, for a Recover that may. Call it before a refresh, since the inbox waits for steps under way.
 // It costs nothing if there is none. An error means that the service could not be asked.
-func (p *Pusher) Recover(ctx context.Context) error {
+func (p *Pusher) Recover(ctx context.Context, library, sends bool) error {
 	attempts, err := p.o.Outbox.Attempts()
 	if err != nil {
 		return err
 	}
 	for _, a := range attempts {
-		if err := p.settle(ctx, a); err != nil {
+		if err := p.settle(ctx, a, library, sends); err != nil {
 			return err
 		}
 	}
@@ -30,7 +31,7 @@ func (p *Pusher) Recover(ctx context.Context) error {
 }
 
 // settle looks what became of one step.
-func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
+func (p *Pusher) settle(ctx context.Context, a cache.Attempt, library, sends bool) error {
 	now, err := p.look(ctx, a)
 	gone := errors.Is(err, graph.NotExist)
 	if err != nil && !gone {
@@ -54,6 +55,14 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt) error {
 		if op == plan.Replace || op == plan.Touch {
 			if n, err := p.o.Nodes.Get(a.Ino); err == nil && n.Base != nil && n.Base.Item == now.ID {
 				now.Parent, now.Name = n.Base.Parent, n.Base.Name
+			}
+		}
+		if library && (op == plan.Create || op == plan.Replace) {
+			if !sends {
+				return nil
+			}
+			if err := p.republish(ctx, a, now.ID); err != nil {
+				return err
 			}
 		}
 		_, err := p.o.Outbox.Commit(a, withBase(now, a))

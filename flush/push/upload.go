@@ -267,7 +267,7 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 		case missed != nil:
 			return t.fatal(missed) // Recover looks again
 		case err == nil:
-			return t.publish(ctx, t.commit(item, Sent))
+			return t.uploaded(ctx, item, Sent)
 		case broken(snap):
 			return t.interrupted(ctx)
 		case ctx.Err() != nil || !errors.Is(err, graph.Changed) && !errors.Is(err, graph.Exist) && !errors.Is(err, graph.Lost):
@@ -328,9 +328,9 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 	}
 	switch {
 	case look == nil && arrived(t.a, now) && lost:
-		return t.publish(ctx, t.commit(now, Sent)), false
+		return t.uploaded(ctx, now, Sent), false
 	case look == nil && arrived(t.a, now):
-		return t.commit(now, Unchanged), false // somebody else has sent the same bytes
+		return t.uploaded(ctx, now, Unchanged), false // somebody else has sent the same bytes, or an earlier try has
 	case t.s.Op == plan.Create && (look == nil || errors.Is(look, graph.NotExist)) && lost && !answered(err):
 		return t.refused(ctx, err), false
 	case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
@@ -399,6 +399,7 @@ func (t *task) interrupted(ctx context.Context) verdict {
 	if !arrived(t.a, now) {
 		return t.forget(v)
 	}
+	t.publish(ctx, now.ID, Sent)
 	if c := t.commit(now, Sent); c.fatal != nil {
 		return c
 	}

@@ -142,7 +142,19 @@ func New(t testing.TB, o graphtest.Options, prepare func(*graphtest.Drive)) *Wor
 func NewWith(t testing.TB, o graphtest.Options, p cache.Policy, prepare func(*graphtest.Drive)) *World {
 	t.Helper()
 	s := graphtest.Start(t, o)
-	w := &World{T: t, Server: s, Far: s.Me().Drive(), Dir: Folder(t), policy: p}
+	return with(t, s, s.Me().Drive(), p, prepare)
+}
+
+// NewLibrary is New with a library for the drive.
+func NewLibrary(t testing.TB, prepare func(*graphtest.Drive)) *World {
+	t.Helper()
+	s := graphtest.Start(t, graphtest.Options{})
+	return with(t, s, s.Drive("sites/Engineering#Documents"), cache.KeepBoth, prepare)
+}
+
+func with(t testing.TB, s *graphtest.Server, d *graphtest.Drive, p cache.Policy, prepare func(*graphtest.Drive)) *World {
+	t.Helper()
+	w := &World{T: t, Server: s, Far: d, Dir: Folder(t), policy: p}
 	if prepare != nil {
 		prepare(w.Far)
 	}

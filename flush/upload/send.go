@@ -129,7 +129,7 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	before := r.shown
 	req := push.Request{
-		Last: r.last, More: true, Library: r.o.Drive.Type == "documentLibrary", Ended: r.took,
+		Last: r.last, More: true, Library: r.library(), Ended: r.took,
 		Progress: func(p push.Progress) { r.show(before, p) },
 	}
 	if most := r.o.Limits.Bytes; most > 0 {
@@ -145,6 +145,9 @@ func (r *run) carryOut(ctx context.Context) error {
 	}
 	return r.store()
 }
+
+// library reports whether files can be checked out there.
+func (r *run) library() bool { return r.o.Drive.Type == "documentLibrary" }
 
 // ordered is the plan in the order that was asked for: folders first, parents before what is in them.
 func (r *run) ordered() plan.Plan {

@@ -260,7 +260,7 @@ func (r *run) all(ctx context.Context) error {
 		}
 	}
 	r.meter.Phase("refresh")
-	if err := r.pusher.Recover(ctx); err != nil {
+	if err := r.pusher.Recover(ctx, r.library(), !r.o.DryRun); err != nil {
 		return err
 	}
 	if err := r.receive(ctx); err != nil {

@@ -23,7 +23,6 @@ import (
 	"github.com/duskfs/duskfs/flush/upload"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
-	"github.com/duskfs/duskfs/graph/rest"
 )
 
 // lab is a folder of this machine, a store, and an emulated drive.
@@ -37,7 +36,11 @@ type lab struct {
 
 func newLab(t *testing.T, prepare func(*graphtest.Drive)) *lab {
 	t.Helper()
-	w := simtest.New(t, graphtest.Options{}, prepare)
+	return labOf(t, simtest.New(t, graphtest.Options{}, prepare))
+}
+
+func labOf(t *testing.T, w *simtest.World) *lab {
+	t.Helper()
 	l := &lab{World: w, t: t, dir: filepath.Join(t.TempDir(), "up")}
 	must(t, os.Mkdir(l.dir, 0o700))
 	l.o = upload.Options{Store: w.Store, Service: w.Near, Folder: l.dir, Target: []string{"backup", "up"}, Host: "desk"}
@@ -779,22 +782,43 @@ func TestWhatIsSentIsOnRecordAtOnce(t *testing.T) {
 }
 
 func TestALibraryTakesAFolderToo(t *testing.T) {
-	l := newLab(t, nil)
-	lib := l.Server.Drive("sites/Engineering#Documents")
-	lib.SetRules(graphtest.Rules{RequireColumns: true})
-	c, err := rest.New(rest.Options{GraphURL: l.Server.GraphURL(), Tokens: graphtest.Tokens{Server: l.Server, User: l.Server.Me().ID}, Transport: l.Server.Transport(), Fragment: 320 << 10})
-	must(t, err)
-	t.Cleanup(c.Close)
-	l.Far, l.Near = lib, c.Drive(graph.DriveID(lib.ID()))
-	l.o.Service = l.Near
-	l.write("a.docx", "document")
-	l.write("sub/b.txt", "text")
-	r := l.upload()
-	if r.InPart() {
-		t.Errorf("result %+v", r)
-	}
-	l.same()
-	l.quiet("afterwards")
+	synctest.Test(t, func(t *testing.T) {
+		l := labOf(t, simtest.NewLibrary(t, nil))
+		l.Far.SetRules(graphtest.Rules{RequireColumns: true})
+		l.write("a.docx", "document")
+		l.write("sub/b.txt", "text")
+		// The first try ends when a file has got there, and its answer has not come back.
+		l.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			answer, err := under.RoundTrip(r)
+			if r.Method == http.MethodPut && err == nil {
+				answer.Body.Close()
+				l.Server.SetOffline(true)
+				return nil, errors.New("the connection breaks")
+			}
+			return answer, err
+		})
+		if _, err := l.try(); !errors.Is(err, graph.Offline) {
+			t.Errorf("try: %v", err)
+		}
+		l.Between(nil)
+		l.Server.SetOffline(false)
+		r := l.upload()
+		if r.InPart() {
+			t.Errorf("result %+v", r)
+		}
+		l.same()
+		l.quiet("afterwards")
+		infos, err := l.Far.Walk()
+		must(t, err)
+		for _, i := range infos {
+			if i.Folder {
+				continue
+			}
+			if out, err := l.Near.(graph.CheckIner).CheckedOut(t.Context(), graph.ItemID(i.ID)); out || err != nil {
+				t.Errorf("%s: checked out %v, %v", i.Path, out, err)
+			}
+		}
+	})
 }
 
 func TestThrottlingAndLostAnswersAreSatOut(t *testing.T) { in(t, testThrottling) }
