@@ -84,7 +84,7 @@ func (d *discarder) run(ctx context.Context, paths []string) error {
 
 // inTurn does something while no cycle of the drive runs.
 func (k *keeper) inTurn(ctx context.Context, do func() error) error {
-	end, err := k.begin(ctx, Refreshing)
+	end, err := k.begin(ctx, Refreshing, nil)
 	if err != nil {
 		return err
 	}

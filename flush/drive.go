@@ -113,12 +113,10 @@ func (k *keeper) wake() {
 	}
 }
 
-// begin waits for the drive's turn. The func it returns ends the cycle.
-func (k *keeper) begin(ctx context.Context, s State) (end func(error), err error) {
-	select {
-	case <-k.turn:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// begin waits for the drive's turn, and tells meanwhile what it waits for; tell may be nil. The func it returns ends the cycle.
+func (k *keeper) begin(ctx context.Context, s State, tell func(Progress)) (end func(error), err error) {
+	if err := k.queue(ctx, tell); err != nil {
+		return nil, err
 	}
 	k.mu.Lock()
 	k.state = s
@@ -138,7 +136,7 @@ func (k *keeper) begin(ctx context.Context, s State) (end func(error), err error
 // refresh is one cycle that sends no changes.
 func (k *keeper) refresh(ctx context.Context) (res DriveRefresh, err error) {
 	res = DriveRefresh{Drive: k.d.Num, Name: k.d.Name}
-	end, err := k.begin(ctx, Refreshing)
+	end, err := k.begin(ctx, Refreshing, nil)
 	if err == nil {
 		var r refresh.Result
 		r, err = k.receive(ctx, false)

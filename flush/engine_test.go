@@ -17,6 +17,7 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/flush/plan"
 	"github.com/duskfs/duskfs/flush/schedule"
 	"github.com/duskfs/duskfs/flush/simtest"
 	"github.com/duskfs/duskfs/graph"
@@ -719,4 +720,131 @@ func TestReceiptsReadAsDocumented(t *testing.T) {
 	if r.Schema != flush.ReceiptSchema || len(r.Items) == 0 || r.Totals.Sent == 0 {
 		t.Errorf("%+v", r)
 	}
+}
+
+// slowly makes each write of a world take a time.
+func slowly(w *simtest.World, d time.Duration) {
+	w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+		if r.Method == http.MethodPut || r.Method == http.MethodPost {
+			time.Sleep(d)
+		}
+		return under.RoundTrip(r)
+	})
+}
+
+// heard is what somebody was told while a flush ran.
+type heard struct {
+	mu  sync.Mutex
+	all []flush.Progress
+}
+
+func (h *heard) hear(p flush.Progress) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, p)
+}
+
+// of returns what was told of a phase.
+func (h *heard) of(phase string) []flush.Progress {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(h.all), func(p flush.Progress) bool { return p.Phase != phase })
+}
+
+func TestAFlushBehindOneOfTheScheduleSaysSoAndThenRuns(t *testing.T) {
+	running(t, flush.Options{After: 2 * time.Minute, Poll: time.Hour, Guard: plan.Guard{Max: 1, Min: 1000, Percent: 100}}, func(t *testing.T, w *simtest.World) {
+		put(t, w.Far, "/x", "x")
+		put(t, w.Far, "/y", "y")
+		w.Refresh()
+		must(t, w.Remove("/x"), w.Remove("/y"), w.Write("/a.txt", []byte("a")))
+		slowly(w, 30*time.Second)
+		for w.Engine.Status().Drives[0].Progress == nil {
+			time.Sleep(time.Second)
+		}
+		var h heard
+		began := time.Now()
+		var first time.Duration
+		res, err := w.Engine.Flush(t.Context(), flush.Request{AllowDeletes: true, Progress: func(p flush.Progress) {
+			if first == 0 {
+				first = time.Since(began) + 1
+			}
+			h.hear(p)
+		}})
+		must(t, err)
+		waits := h.of("wait")
+		if first > time.Second || len(waits) < 20 {
+			t.Fatalf("first word after %v, %d in all", first, len(waits))
+		}
+		if p := waits[len(waits)-1]; p.Pause != "waiting for the flush that runs" || p.Steps != 1 || p.Bytes != 1 {
+			t.Errorf("it says %+v", p)
+		}
+		// The one of the schedule has held the deletions back; this one has not.
+		if d := res.Drives[0]; d.Sent != 2 || d.Guarded != 0 || d.Left != 0 {
+			t.Errorf("flush: %+v", d)
+		}
+		w.Between(nil)
+		w.Equal()
+	})
+}
+
+func TestWhoJoinsIsToldAtOnceHowFarItIs(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("a")))
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			time.Sleep(20 * time.Second)
+			return under.RoundTrip(r)
+		})
+		ended := make(chan error)
+		go func() {
+			_, err := w.Engine.Flush(t.Context(), flush.Request{})
+			ended <- err
+		}()
+		time.Sleep(time.Second) // it looks for remote changes, which takes a while
+		var h heard
+		go func() {
+			_, err := w.Engine.Flush(t.Context(), flush.Request{Progress: h.hear})
+			ended <- err
+		}()
+		synctest.Wait()
+		if got := h.of("refresh"); len(got) != 1 {
+			t.Errorf("told %+v", got)
+		}
+		must(t, <-ended, <-ended)
+		w.Equal()
+	})
+}
+
+func TestWhoGoesBeforeTheEndHasAResult(t *testing.T) {
+	begin := func(w *simtest.World, ctx context.Context, r flush.Request) chan flush.Result {
+		res := make(chan flush.Result, 1)
+		go func() {
+			got, _ := w.Engine.Flush(ctx, r)
+			res <- got
+		}()
+		synctest.Wait()
+		return res
+	}
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.txt", []byte("a")), w.Write("/b.txt", []byte("b")))
+		slowly(w, time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		stays := begin(w, t.Context(), flush.Request{})
+		for what, r := range map[string]flush.Request{"joined": {}, "waiting": {AllowDeletes: true}} {
+			goes := begin(w, ctx, r)
+			time.AfterFunc(time.Second, cancel)
+			got := <-goes
+			if len(got.Drives) != 1 {
+				t.Fatalf("%s: %+v", what, got)
+			}
+			if d := got.Drives[0]; d.Drive != w.Num || d.Name == "" || d.Left != 2 || !strings.HasPrefix(d.Error, "it was interrupted") {
+				t.Errorf("%s: %+v", what, d)
+			}
+			ctx, cancel = context.WithCancel(t.Context())
+		}
+		cancel()
+		if got := (<-stays).Drives[0]; got.Sent != 2 || got.Error != "" {
+			t.Errorf("the one that stays: %+v", got)
+		}
+		w.Equal()
+	})
 }

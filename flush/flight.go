@@ -39,12 +39,15 @@ func (k *keeper) flush(ctx context.Context, j job, progress func(Progress)) (Dri
 	if p, ok := k.d.Service.(graph.Pacer); ok {
 		f.show.pause = p.Pause
 	}
-	end, err := k.begin(ctx, Flushing)
+	end, err := k.begin(ctx, Flushing, progress)
 	if err == nil {
 		err = f.run(ctx)
 		err = errors.Join(err, f.close(ctx, err))
 		f.show.phase("done")
 		end(err)
+	} else {
+		p, perr := k.outbox.Pending()
+		f.res.Left, err = p.Items, errors.Join(err, perr)
 	}
 	if err != nil {
 		f.res.Error, f.res.Kind = WhyEnded(err), graph.KindOf(err)

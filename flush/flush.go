@@ -96,7 +96,7 @@ const DefaultStuckAfter = 3 * 24 * time.Hour
 
 // Limits bound one flush of one drive. What is left over stays for the next.
 type Limits struct {
-	// Bytes: no upload begins when so many bytes have been sent; 0 is no limit.
+	// Bytes: no upload begins once those that have begun have so many bytes; what is under way is finished. 0 is no limit.
 	Bytes int64
 	// Time: nothing begins, and uploads are broken off to be gone on with, after so long; 0 is no limit.
 	Time time.Duration
@@ -174,13 +174,15 @@ type Request struct {
 type Progress struct {
 	Drive cache.DriveNum `json:"drive"`
 	Name  string         `json:"name"`
-	Phase string         `json:"phase"` // "refresh", "plan", "send", "done"
-	Steps int            `json:"steps"` // steps of the plan of this round
-	Done  int            `json:"done"`  // of these, how many have ended
-	Bytes int64          `json:"bytes"` // to be sent in this round
-	Sent  int64          `json:"sent"`  // of these, how many have been
-	Op    string         `json:"op,omitempty"`
-	Path  string         `json:"path,omitempty"` // of the step that changed last
+	// Phase is "refresh", "plan", "send" or "done". Before these it is "wait" while something else has the drive: Pause then
+	// says what, and the numbers are those of the flush that it waits for.
+	Phase string `json:"phase"`
+	Steps int    `json:"steps"` // steps of the plan of this round
+	Done  int    `json:"done"`  // of these, how many have ended
+	Bytes int64  `json:"bytes"` // to be sent in this round
+	Sent  int64  `json:"sent"`  // of these, how many have been
+	Op    string `json:"op,omitempty"`
+	Path  string `json:"path,omitempty"` // of the step that changed last
 	// Files are those under way, oldest first.
 	Files []string `json:"files,omitempty"`
 	// Rate is in bytes a second over the last while; Left is how long the rest will take, 0 if

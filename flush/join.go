@@ -6,6 +6,10 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/duskfs/duskfs/cache"
+	"github.com/duskfs/duskfs/graph"
 )
 
 // Flush sends local changes and returns when that is done. It works beside Run and without. A drive
@@ -14,7 +18,8 @@ import (
 //
 // A second Flush that asks for the same joins the one under way: both are told how far it has come and get the
 // same Result, and what was changed before the second came is sent too. It ends early when all who wait for it
-// have gone. Flushes that ask for something else wait for their drives' turn.
+// have gone; who goes before hears that, and how much is left just then. Flushes that ask for something else, and those of
+// the schedule, wait for their drives' turn; who waits is told what for, and how far that is.
 func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
 	jobs, err := e.jobs(r)
 	if err != nil {
@@ -33,7 +38,7 @@ func (e *Engine) Flush(ctx context.Context, r Request) (Result, error) {
 		}
 	}
 	running, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	s = &shared{jobs: jobs, cancel: cancel, done: make(chan struct{}), waiting: 1}
+	s = &shared{jobs: jobs, cancel: cancel, done: make(chan struct{}), waiting: 1, last: map[cache.DriveNum]Progress{}}
 	first := s.listen()
 	e.under[string(key)] = s
 	e.mu.Unlock()
@@ -85,6 +90,7 @@ type shared struct {
 	mu      sync.Mutex // guards what follows; a leaf
 	waiting int
 	ears    []*ear
+	last    map[cache.DriveNum]Progress // what was told last
 }
 
 // ear hears how far a flush has come. Who listens too slowly misses the oldest of what waits for it: nobody holds up a flush,
@@ -113,8 +119,25 @@ func (s *shared) join() *ear {
 // listen adds an ear. The caller has mu, or nobody else has s.
 func (s *shared) listen() *ear {
 	e := &ear{news: make(chan Progress, unheard)}
+	for _, p := range s.last {
+		e.hear(p)
+	}
 	s.ears = append(s.ears, e)
 	return e
+}
+
+func (e *ear) hear(p Progress) {
+	for {
+		select {
+		case e.news <- p:
+			return
+		default:
+			select {
+			case <-e.news:
+			default: // it was heard just now
+			}
+		}
+	}
 }
 
 // wait waits for the end, telling how far it has come. Whoever goes last ends the flush.
@@ -142,7 +165,7 @@ func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Res
 			last := s.waiting == 0
 			s.mu.Unlock()
 			if !last {
-				return Result{}, context.Cause(ctx)
+				return s.leave(context.Cause(ctx))
 			}
 			s.cancel(context.Cause(ctx))
 			canceled = nil // the end comes soon
@@ -150,23 +173,29 @@ func (s *shared) wait(ctx context.Context, e *ear, progress func(Progress)) (Res
 	}
 }
 
+// leave returns what is known to who goes, because of why, while others still wait.
+func (s *shared) leave(why error) (Result, error) {
+	res := Result{Drives: make([]DriveResult, len(s.jobs))}
+	err := why
+	for i, j := range s.jobs {
+		p, perr := j.k.outbox.Pending()
+		err = errors.Join(err, perr)
+		res.Drives[i] = DriveResult{
+			Drive: j.k.d.Num, Name: j.k.d.Name, Left: p.Items, Kind: graph.KindOf(why),
+			Error: WhyEnded(why) + "; the flush goes on, since others wait for it",
+		}
+	}
+	return res, err
+}
+
 // tell passes on how far the flush has come, one call at a time a drive. What is heard is in order.
 func (s *shared) tell(p Progress) {
 	s.mu.Lock()
+	s.last[p.Drive] = p
 	ears := slices.Clone(s.ears)
 	s.mu.Unlock()
 	for _, e := range ears {
-		for sent := false; !sent; {
-			select {
-			case e.news <- p:
-				sent = true
-			default:
-				select {
-				case <-e.news:
-				default: // it was heard just now
-				}
-			}
-		}
+		e.hear(p)
 	}
 }
 
@@ -212,4 +241,52 @@ func (g *gate) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed = true
+}
+
+// queue waits for the drive's turn. Meanwhile it tells, unless tell is nil, what has the drive and how far that is: a flush at
+// once and every second, anything else from the first second on, since that is short as a rule.
+func (k *keeper) queue(ctx context.Context, tell func(Progress)) error {
+	select {
+	case <-k.turn:
+		return nil
+	default:
+	}
+	var tick <-chan time.Time
+	if tell != nil {
+		if p, flushing := k.before(); flushing {
+			tell(p)
+		}
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for {
+		select {
+		case <-k.turn:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick:
+			p, _ := k.before()
+			tell(p)
+		}
+	}
+}
+
+// before is what a flush of the drive says while it waits for its turn.
+func (k *keeper) before() (p Progress, flushing bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.state != Flushing {
+		return Progress{Drive: k.d.Num, Name: k.d.Name, Phase: "wait", Pause: "waiting for the refresh that runs"}, false
+	}
+	if k.progress != nil {
+		p = *k.progress
+	}
+	p.Drive, p.Name, p.Phase = k.d.Num, k.d.Name, "wait"
+	if p.Pause != "" {
+		p.Pause = "; " + p.Pause
+	}
+	p.Pause = "waiting for the flush that runs" + p.Pause
+	return p, true
 }

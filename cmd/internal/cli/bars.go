@@ -44,6 +44,14 @@ func (a *app) newWatch() watch {
 
 // progress tells in words how far a drive has come.
 func progress(p flush.Progress) string {
+	if p.Phase == "wait" {
+		what := p.Pause
+		if p.Steps == 0 {
+			return what
+		}
+		p.Phase, p.Pause = "send", ""
+		return what + ": " + progress(p)
+	}
 	if p.Pause != "" {
 		return fmt.Sprintf("%d of %s; %s", p.Done, count(p.Steps, "change"), p.Pause)
 	}
@@ -155,13 +163,14 @@ func (b *bars) end() {
 	b.all.Wait()
 }
 
-// lines tells now and then how far a long flush has come. A short one is over before the first.
+// lines tells now and then how far a long flush has come, and at once that it waits for another. A short one is over before
+// the first.
 type lines struct {
 	w    io.Writer
 	stop chan struct{}
 	done sync.WaitGroup
 
-	mu   sync.Mutex // guards last
+	mu   sync.Mutex // guards last, and w
 	last []flush.Progress
 }
 
@@ -173,7 +182,7 @@ func startLines(w io.Writer, every time.Duration) *lines {
 		for {
 			select {
 			case <-tick.C:
-				fmt.Fprint(w, l.text())
+				l.tell()
 			case <-l.stop:
 				return
 			}
@@ -192,9 +201,12 @@ func (l *lines) show(p flush.Progress) {
 		}
 	}
 	l.last = append(l.last, p)
+	if p.Phase == "wait" {
+		fmt.Fprintf(l.w, "%s: %s\n", p.Name, progress(p))
+	}
 }
 
-func (l *lines) text() string {
+func (l *lines) tell() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var b strings.Builder
@@ -203,7 +215,7 @@ func (l *lines) text() string {
 			fmt.Fprintf(&b, "%s: %s\n", p.Name, progress(p))
 		}
 	}
-	return b.String()
+	fmt.Fprint(l.w, b.String())
 }
 
 func (l *lines) err() io.Writer { return l.w }
@@ -220,7 +232,7 @@ type event struct {
 }
 
 // events are for programs: a line when a step or a phase ends, a pause begins or half a second has
-// passed, once there is something to send.
+// passed, once there is something to send or another flush to wait for.
 type events struct {
 	print func(any) error
 	last  map[cache.DriveNum]event
@@ -230,7 +242,7 @@ type events struct {
 
 func (e *events) show(p flush.Progress) {
 	was, known := e.last[p.Drive]
-	if p.Phase != "send" && !known {
+	if p.Phase != "send" && p.Phase != "wait" && !known {
 		return
 	}
 	now := event{Event: "progress", Progress: p}

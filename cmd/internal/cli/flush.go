@@ -20,9 +20,13 @@ func (a *app) flushCommand() *cobra.Command {
 		Use: "flush [PATH...]", Short: "Send changes now",
 		Long: `Sends the changes at or below each PATH; without PATH, all changes of the mount of the working
 directory, else of the only mount that runs. Folders that a PATH needs go with it. What could not be
-sent is kept and tried again. If a flush runs already, this one joins it.
+sent is kept and tried again.
+
+If a flush runs already that was asked for the same (PATHs and flags), this one joins it. It waits
+for any other to end, also for one that started by itself, and says how far that is; then it runs.
 
 On a terminal bars show how far it has come; elsewhere a line on standard error every ten seconds.
+A dry run reckons with flush.bandwidth and flush.max-bytes, and with no limit of time.
 
 Ctrl-C ends it, unless others have joined it; what is sent by then stays sent, and the rest is kept.
 
@@ -186,6 +190,7 @@ func writePlan(out *printer, name string, p plan.Summary) {
 		{p.Emptied, "file", "would be held back: it became empty, though nobody emptied it; --confirm-deletes sends it"},
 		{p.Kept, "deletion", "would not be sent, as flush.no-remote-delete says"},
 		{p.Waiting, "change", "would wait for a later try"},
+		{p.Over, "change", "would be left for the next flush: this one would reach flush.max-bytes"},
 	} {
 		if w.n > 0 {
 			out.line("  %s %s", count(w.n, w.what), w.why)

@@ -29,6 +29,8 @@ func TestProgressInWords(t *testing.T) {
 		{flush.Progress{Phase: "send", Steps: 30, Done: 12, Bytes: 10_000_000, Sent: 3_400_000, Rate: 1_200_000, Left: 6 * time.Second, Files: []string{"/a/x.docx", "/b"}},
 			"12 of 30 changes, 3.4 MB of 10 MB, 1.2 MB/s, 6s left: x.docx and 1 more"},
 		{flush.Progress{Phase: "send", Steps: 1, Path: "/a/x.docx"}, "0 of 1 change, 0 B of 0 B: x.docx"},
+		{flush.Progress{Phase: "wait", Pause: "waiting for the refresh that runs"}, "waiting for the refresh that runs"},
+		{flush.Progress{Phase: "wait", Steps: 30, Done: 12, Bytes: 10, Sent: 3, Pause: "waiting for the flush that runs"}, "waiting for the flush that runs: 12 of 30 changes, 3 B of 10 B"},
 		{flush.Progress{Phase: "send", Steps: 30, Done: 12, Pause: "the service asks to wait 20 s"}, "12 of 30 changes; the service asks to wait 20 s"},
 	} {
 		if got := progress(c.p); got != c.want {
@@ -89,6 +91,21 @@ func TestWithoutATerminalALineComesEveryTenSeconds(t *testing.T) {
 		if got := strings.Count(out.text.String(), "OneDrive: "); got != 2 {
 			t.Errorf("%d lines:\n%s", got, out.text.String())
 		}
+	})
+}
+
+func TestWhoWaitsForAnotherIsToldAtOnceAndThenEveryTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out page
+		l := startLines(&out, plainEvery)
+		for i := range 25 {
+			l.show(flush.Progress{Drive: 1, Name: "OneDrive", Phase: "wait", Pause: "waiting"})
+			if want := 1 + i/10; i%10 == 1 && strings.Count(out.text.String(), "OneDrive: waiting\n") != want {
+				t.Errorf("after %d s it says %q, want %d lines", i, out.text.String(), want)
+			}
+			time.Sleep(time.Second)
+		}
+		l.end()
 	})
 }
 
