@@ -848,3 +848,27 @@ func TestWhoGoesBeforeTheEndHasAResult(t *testing.T) {
 		w.Equal()
 	})
 }
+
+func TestADryRunKnowsTheLimits(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		limit, err := schedule.ParseRate("100KiB")
+		must(t, err)
+		with(w, flush.Options{Limits: flush.Limits{Bytes: 1 << 20, Rate: limit}, Parallel: 1})
+		for i := range 3 {
+			must(t, w.Write(fmt.Sprintf("/%d", i), simtest.Data("x", 2<<20)))
+		}
+		r, err := w.Engine.Flush(t.Context(), flush.Request{DryRun: true})
+		must(t, err)
+		d := r.Drives[0]
+		if d.Over != 2 || d.Plan.Over != 2 || len(d.Plan.Steps) != 1 || d.Plan.Bytes != 2<<20 || !r.InPart() {
+			t.Errorf("dry run: %+v, %+v", d, d.Plan)
+		}
+		began := time.Now()
+		if d := w.Flush(); d.Sent != 1 || d.Over != 2 {
+			t.Errorf("flush: %+v", d)
+		}
+		if took := time.Since(began); took < d.Plan.Time/2 || took > 2*d.Plan.Time {
+			t.Errorf("it takes %v, not %v", took, d.Plan.Time)
+		}
+	})
+}

@@ -104,11 +104,11 @@ func (f *flight) run(ctx context.Context) error {
 			return err
 		}
 		f.last = todo
-		s := todo.Summary()
+		s := todo.Within(f.o.Limits.Bytes)
 		f.res.Guarded, f.res.Emptied, f.res.Kept = s.Guarded, s.Emptied, s.Kept
 		if f.DryRun {
 			s.Time = s.Estimate(roundTrip, max(f.o.Parallel, 1), f.rate())
-			f.res.Plan = &s
+			f.res.Plan, f.res.Over = &s, s.Over
 			return nil
 		}
 		if len(todo.Steps) == 0 {
@@ -280,8 +280,16 @@ func (f *flight) same(ctx context.Context) error {
 	return nil
 }
 
-// rate guesses how many bytes a second go up, by the last flushes that sent many.
+// rate guesses how many bytes a second go up: as in the last flush that sent many, and no more than may just now.
 func (f *flight) rate() int64 {
+	rate := f.lastRate()
+	if limit := f.o.Limits.Rate.At(f.o.Now()); limit > 0 {
+		rate = min(rate, limit)
+	}
+	return rate
+}
+
+func (f *flight) lastRate() int64 {
 	receipts, err := f.reports.Receipts(20)
 	if err != nil {
 		return guessedRate

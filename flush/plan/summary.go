@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"github.com/duskfs/duskfs/graph"
@@ -18,6 +19,7 @@ type Summary struct {
 	Emptied int           `json:"emptied"` // files that became empty, which waits to be confirmed
 	Kept    int           `json:"kept"`    // deletions that are never sent
 	Waiting int           `json:"waiting"`
+	Over    int           `json:"over"` // steps that a limit leaves for the next flush; they are not in Steps
 }
 
 // Summand is one step of a Summary.
@@ -30,12 +32,21 @@ type Summand struct {
 }
 
 // Summary sums the plan up.
-func (p Plan) Summary() Summary {
+func (p Plan) Summary() Summary { return p.Within(0) }
+
+// Within sums up what a flush does of the plan that begins no upload once those before have so many bytes; 0 is no limit.
+func (p Plan) Within(bytes int64) Summary {
 	s := Summary{
 		Guarded: count(p.Guarded), Emptied: len(p.Emptied), Kept: count(p.Kept), Waiting: p.Waiting, Steps: []Summand{},
 	}
-	for _, x := range p.Steps {
-		s.Add(x)
+	left := make([]bool, len(p.Steps))
+	for i, x := range p.Steps {
+		left[i] = bytes > 0 && x.Size > 0 && s.Bytes >= bytes || slices.ContainsFunc(x.After, func(j int) bool { return left[j] })
+		if left[i] {
+			s.Over++
+		} else {
+			s.Add(x)
+		}
 	}
 	return s
 }

@@ -98,7 +98,7 @@ func Keys() []Key {
 		{Name: "flush.deadline", list: true, Help: "times of day at which a flush that runs stops, such as mon-fri 07:30; what is left goes with the next", set: setDeadline},
 		{Name: "flush.max-duration", Help: "how long one flush may take; what is left goes with the next", initial: fixed("off"),
 			set: duration(func(c *Config) *time.Duration { return &c.Flush.MaxDuration }, time.Minute)},
-		{Name: "flush.max-bytes", Help: "how much one flush sends, such as 2GB; what is left goes with the next", initial: fixed("off"), set: setMaxBytes},
+		{Name: "flush.max-bytes", Help: "how much one flush sends of each drive, such as 2GB: then no upload begins any more; what is left goes with the next", initial: fixed("off"), set: setMaxBytes},
 		{Name: "flush.bandwidth", list: true, Help: "bytes a second, perhaps by time of day, such as mon-fri 08:00-18:00 500kB", initial: fixed("off"), set: setBandwidth},
 		{Name: "flush.order", Help: "small, large or oldest: which files are sent first", initial: fixed("small"), set: setOrder},
 		{Name: "flush.transfers", Help: "how many changes of a drive are sent at once, 1 to 16", initial: fixed("4"), set: setTransfers},
