@@ -3,6 +3,7 @@ package flush_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -305,11 +306,75 @@ func TestWhatIsWrittenWhileADiscardAsksIsKept(t *testing.T) {
 	})
 }
 
+// TestADecisionThatFailsChangesNothing: the disk is full from one of the steps of it on.
+func TestADecisionThatFailsChangesNothing(t *testing.T) {
+	for at, failed := 1, true; failed; at++ {
+		in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+			before, err := w.Far.Stat("/a.txt")
+			must(t, err)
+			ours := quarrel(t, w, true)
+			must(t, w.Sync("/a.txt"))
+			steps := 0
+			w.Tick(func() {
+				if steps++; steps == at {
+					w.Full(true)
+				}
+			})
+			err = w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: ours}, cache.Mine)
+			w.Tick(nil)
+			w.Full(false)
+			if failed = err != nil; failed {
+				if got := w.Here(); len(got) != 2 || got["/a.txt"] != "theirs" || got[ours] != "mine" {
+					t.Errorf("full from step %d on: here: %v", at, got)
+				}
+				w.Quiet()
+			}
+			w.Flush()
+			w.Equal()
+			if got := w.There(); (got["/a.txt"] == "mine") == failed || (got[ours] == "mine") != failed {
+				t.Errorf("full from step %d on, %v: there: %v", at, err, got)
+			}
+			if after, err := w.Far.Stat("/a.txt"); err != nil || after.ID != before.ID {
+				t.Errorf("the file has another item: %+v, %v", after, err)
+			}
+		})
+		if at == 1 && !failed {
+			t.Error("a full disk was no hindrance")
+		}
+	}
+}
+
+func TestDecidingAConflictWithAFileThatWasRenamedWaitsForThat(t *testing.T) {
+	for _, sent := range []bool{false, true} {
+		in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
+			before, err := w.Far.Stat("/a.txt")
+			must(t, err)
+			p := flush.Path{Drive: w.Num, Path: quarrel(t, w, sent)}
+			must(t, w.Move("/a.txt", "/b.txt"))
+			if err := w.Engine.Resolve(t.Context(), p, cache.Mine); err == nil || !strings.Contains(err.Error(), "flush first") {
+				t.Errorf("renamed: %v", err)
+			}
+			w.Flush()
+			must(t, w.Engine.Resolve(t.Context(), p, cache.Mine))
+			w.Flush()
+			w.Equal()
+			after, err := w.Far.Stat("/b.txt")
+			must(t, err)
+			if got := w.There(); len(got) != 1 || got["/b.txt"] != "mine" || after.ID != before.ID {
+				t.Errorf("there: %v; item %s, was %s", got, after.ID, before.ID)
+			}
+		})
+	}
+}
+
 func TestDecidingAConflictKeepsWorkInTheOtherVersion(t *testing.T) {
 	for _, sent := range []bool{false, true} {
 		in(t, func(d *graphtest.Drive) { put(t, d, "/a.txt", "base") }, func(t *testing.T, w *simtest.World) {
 			ours := quarrel(t, w, sent)
 			must(t, w.Write("/a.txt", []byte("theirs and more of ours")))
+			if sent { // a kill has left what the last try was about to put in its place
+				must(t, w.Write(fmt.Sprintf("/.goutputstream-duskfs-keep-mine-%d", w.Ino(ours)), []byte("mi")))
+			}
 			must(t, w.Engine.Resolve(t.Context(), flush.Path{Drive: w.Num, Path: ours}, cache.Mine))
 			w.Flush()
 			w.Equal()

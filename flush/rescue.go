@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/content"
@@ -103,7 +104,7 @@ func (k *keeper) copyOf(ctx context.Context, h graph.History, s plan.Step, item 
 	if made.Ino == 0 {
 		return 0, cache.ErrExist
 	}
-	if err := k.fill(made, from, p); err != nil {
+	if err := k.fill(made, from, p.ModTime); err != nil {
 		_, rerr := t.Remove(made.Parent, made.Name, false)
 		return 0, errors.Join(err, rerr)
 	}
@@ -158,8 +159,8 @@ func (k *keeper) has(n cache.Node, open func() (io.ReadCloser, error)) (bool, er
 	return graph.EqualBytes(io.NewSectionReader(body, 0, body.Size()), from)
 }
 
-// fill gives a file that was just made its bytes.
-func (k *keeper) fill(n cache.Node, from io.Reader, p graph.Past) error {
+// fill gives a file that was just made its bytes, and their time.
+func (k *keeper) fill(n cache.Node, from io.Reader, mtime time.Time) error {
 	t := k.o.Store.Tree()
 	at, err := t.Path(n.Ino)
 	if err != nil {
@@ -177,7 +178,7 @@ func (k *keeper) fill(n cache.Node, from io.Reader, p graph.Past) error {
 	if _, err := io.Copy(io.NewOffsetWriter(body, 0), from); err != nil {
 		return err
 	}
-	if err := errors.Join(body.SetModTime(p.ModTime), body.Sync()); err != nil {
+	if err := errors.Join(body.SetModTime(mtime), body.Sync()); err != nil {
 		return err
 	}
 	_, err = t.Settle(n.Ino, body.Size(), body.ModTime())

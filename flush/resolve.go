@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Errors of Resolve.
@@ -146,11 +146,14 @@ func (k *keeper) replace(ctx context.Context, c Conflict, n cache.Node) error {
 	if t.Held(n.Ino)+t.Held(o.Ino) > 0 {
 		return fmt.Errorf("%s: %w", c.Path, ErrOpen)
 	}
-	if o, err = k.spare(o); err != nil {
-		return err
+	if !k.home(o) {
+		return fmt.Errorf("%s: it was renamed or moved here, which is not sent yet; flush first", c.Other)
 	}
 	if n.Base == nil {
 		// Never sent: by a rename over the other it takes that one's item over (heirs).
+		if o, err = k.spare(o); err != nil {
+			return err
+		}
 		_, err := t.Rename(n.Parent, n.Name, o.Parent, o.Name, 0)
 		return err
 	}
@@ -164,15 +167,29 @@ func (k *keeper) replace(ctx context.Context, c Conflict, n cache.Node) error {
 	return err
 }
 
+// home reports whether a file is where its item is, so that one that is renamed over it takes the item over.
+func (k *keeper) home(n cache.Node) bool {
+	if n.Base == nil {
+		return true
+	}
+	folder, err := k.o.Store.Tree().Get(n.Parent)
+	return err == nil && folder.Base != nil && folder.Base.Item == n.Base.Parent && name.Same(n.Name, n.Base.Name)
+}
+
 // spare puts the local work of a file that is about to be replaced into the local trash: its bytes
 // exist only here. It fails with ErrOpen if somebody comes in between.
 func (k *keeper) spare(n cache.Node) (cache.Node, error) {
-	t := k.o.Store.Tree()
 	if n.Written {
 		if _, err := k.o.Store.Trash(n); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return n, err
 		}
 	}
+	return k.still(n)
+}
+
+// still returns a file that nobody has written or opened since it was read, and fails with ErrOpen for another.
+func (k *keeper) still(n cache.Node) (cache.Node, error) {
+	t := k.o.Store.Tree()
 	now, err := t.Get(n.Ino)
 	if err == nil && (now.Seq != n.Seq || t.Held(n.Ino) > 0) {
 		err = fmt.Errorf("%s: %w", n.Name, ErrOpen)
@@ -180,57 +197,73 @@ func (k *keeper) spare(n cache.Node) (cache.Node, error) {
 	return now, err
 }
 
-// pour makes the bytes of one file those of another. A version of their own has them until then.
+// pour makes the bytes of one file those of another, of which the item stays: they go into a new file, which then takes
+// the other's name and item (heirs). Until then both are as they were. The new file has a name that is never sent, as a
+// kill may leave it half full.
 func (k *keeper) pour(from, into cache.Node) error {
-	t, bodies := k.o.Store.Tree(), k.o.Store.Content()
-	open := func(n cache.Node) (*content.File, error) {
-		if n.Written {
-			return bodies.Local(uint64(n.Ino))
-		}
-		return bodies.Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
-	}
-	in, err := open(from)
+	t := k.o.Store.Tree()
+	in, err := k.read(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := open(into)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	p, err := t.Path(into.Ino)
-	if err != nil {
-		return err
-	}
-	tag := content.Tag{Path: path.Join("/", p)}
-	if into.Base != nil {
-		tag.Item, tag.ETag = into.Base.Item, into.Base.ETag
-	}
-	if info, err := k.o.Store.Drive(k.d.Num); err == nil {
-		tag.Drive = info.Drive.ID
-	}
-	for try := 1; ; try++ {
-		seq, err := t.Mark(into.Ino)
+	called := fmt.Sprintf(".goutputstream-duskfs-keep-mine-%d", from.Ino)
+	if left, err := t.Resolve(into.Parent, called); err == nil {
+		d, out := discarder{keeper: k}, Discarded{}
+		if err = d.drop(left.Ino, &out); err == nil && out.Refused != "" {
+			err = fmt.Errorf("%s: %w", called, ErrOpen)
+		}
 		if err != nil {
 			return err
 		}
-		if err = out.UnsealEmpty(uint64(seq), tag); err == nil {
-			break
-		}
-		if !errors.Is(err, content.ErrSealed) || try == 3 {
-			return err
-		}
 	}
-	if _, err := io.Copy(io.NewOffsetWriter(out, 0), io.NewSectionReader(in, 0, in.Size())); err != nil {
+	made, err := t.Create(into.Parent, called, cache.New{Mode: into.Mode, UID: into.UID, GID: into.GID})
+	if err != nil {
 		return err
 	}
-	if err := errors.Join(out.SetModTime(from.Mtime), out.Sync()); err != nil {
-		return err
+	err = k.fill(made, io.NewSectionReader(in, 0, in.Size()), from.Mtime)
+	if err == nil {
+		err = k.dress(made.Ino, into.Ino)
+	}
+	if err == nil {
+		_, err = k.still(from)
+	}
+	if err == nil {
+		into, err = k.spare(into)
+	}
+	if err == nil {
+		_, err = t.Rename(made.Parent, made.Name, into.Parent, into.Name, 0)
+	}
+	if err != nil {
+		_, rerr := t.Remove(made.Parent, made.Name, false)
+		return errors.Join(err, rerr)
 	}
 	if in.Size() == 0 {
-		err = t.Emptied(into.Ino)
+		return t.Emptied(made.Ino) // it is wanted so
 	}
-	_, serr := t.Settle(into.Ino, out.Size(), out.ModTime())
-	return errors.Join(err, serr)
+	return nil
+}
+
+// read opens the bytes of a file, which are here.
+func (k *keeper) read(n cache.Node) (*content.File, error) {
+	if n.Written {
+		return k.o.Store.Content().Local(uint64(n.Ino))
+	}
+	return k.o.Store.Content().Version(uint64(n.Ino), n.Base.Version(), n.Mtime)
+}
+
+// dress gives a file the extended attributes of another.
+func (k *keeper) dress(ino, as cache.Ino) error {
+	t := k.o.Store.Tree()
+	names, err := t.Xattrs(as)
+	for _, called := range names {
+		var value []byte
+		if value, err = t.Xattr(as, called); err == nil {
+			err = t.SetXattr(ino, called, value, 0)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return err
 }
