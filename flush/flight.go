@@ -358,9 +358,14 @@ func brief(steps []cache.ReceiptStep) []cache.ReceiptStep {
 // close writes the receipts of a flush that ended with err, and brings the quota up to date.
 func (f *flight) close(ctx context.Context, err error) error {
 	f.learn(f.res.Sent, f.denied)
+	told := false // in a receipt, or there is nothing to tell
 	if f.part != nil {
 		defer func() {
-			if err := f.part.Discard(); err != nil {
+			end := f.part.Leave
+			if told {
+				end = f.part.Discard
+			}
+			if err := end(); err != nil {
 				f.o.Logger.Warn("a part of a receipt is left", "drive", f.d.Name, "err", err)
 			}
 		}()
@@ -368,6 +373,7 @@ func (f *flight) close(ctx context.Context, err error) error {
 	p, perr := f.outbox.Pending()
 	f.res.Left = p.Items
 	if perr != nil || len(f.receipt.Steps) == 0 {
+		told = len(f.receipt.Steps) == 0
 		return perr
 	}
 	f.receipt.Ended, f.receipt.Sent, f.receipt.Bytes = f.o.Now(), f.res.Sent, f.res.Bytes
@@ -378,6 +384,7 @@ func (f *flight) close(ctx context.Context, err error) error {
 	if err := keepReceipt(f.o.State, &full); err != nil {
 		return err
 	}
+	told = true
 	f.res.File = full.ID
 	r, err := f.reports.AddReceipt(f.receipt)
 	if err != nil {
@@ -411,8 +418,11 @@ func (f *flight) full() Receipt {
 		r.Trigger = "schedule"
 	}
 	r.Host, _ = os.Hostname() // nobody needs it
-	for _, s := range append(f.last.Guarded, f.last.Kept...) {
+	for _, s := range f.last.Guarded {
 		r.Guarded = append(r.Guarded, s.Path)
+	}
+	for _, s := range f.last.Kept {
+		r.Kept = append(r.Kept, s.Path)
 	}
 	for _, s := range f.last.Emptied {
 		r.Emptied = append(r.Emptied, s.Path)

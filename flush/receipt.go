@@ -1,9 +1,11 @@
 package flush
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,6 +42,7 @@ type Receipt struct {
 	Totals  ReceiptTotals `json:"totals"`
 	Items   []ReceiptItem `json:"items"`
 	Guarded []string      `json:"guarded,omitempty"` // paths whose deletion was held back
+	Kept    []string      `json:"kept,omitempty"`    // paths whose deletion is never sent (Options.NoDeletes)
 	Emptied []string      `json:"emptied,omitempty"` // paths held back since they became empty
 }
 
@@ -95,33 +98,45 @@ const receiptTime = "20060102T150405.000"
 
 // keepReceipt writes a receipt, and makes it survive a power cut, before it returns. It gives it its ID.
 func keepReceipt(state string, r *Receipt) error {
-	dir := filepath.Join(state, receiptDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(state, receiptDir), 0o700); err != nil {
 		return fmt.Errorf("keep a receipt: %w", err)
 	}
-	var f *os.File
-	var err error
 	for i := 0; ; i++ {
 		r.ID = receiptID(r.Started, r.Num, i)
-		f, err = os.OpenFile(filepath.Join(dir, r.ID+".json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if !errors.Is(err, fs.ErrExist) || i > 1000 {
+		if _, err := os.Lstat(ReceiptPath(state, r.ID)); err != nil || i > 1000 {
 			break
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("keep a receipt: %w", err)
-	}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err == nil {
-		_, err = f.Write(append(text, '\n'))
-	}
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = syncFolder(dir)
+		err = writeReceipt(state, r.ID, func(w io.Writer) error {
+			_, err := w.Write(append(text, '\n'))
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("keep a receipt: %w", err)
 	}
 	return nil
+}
+
+// writeReceipt makes a receipt of what fill writes, and makes that survive a power cut before it returns. Until all is
+// written there is no receipt of that ID.
+func writeReceipt(state, id string, fill func(w io.Writer) error) error {
+	to := ReceiptPath(state, id)
+	f, err := os.OpenFile(to+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	err = errors.Join(fill(w), w.Flush(), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), to)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(filepath.Dir(to))
 }
 
 func syncFolder(dir string) error {

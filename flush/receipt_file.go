@@ -109,13 +109,19 @@ func WhyEnded(err error) string {
 	return err.Error()
 }
 
-// Discard takes it back: nothing happened.
+// Leave ends it as a crash would: FinishReceipt makes a receipt of it.
+func (p *ReceiptFile) Leave() error {
+	p.Flush()
+	return errors.Join(p.err, p.f.Close())
+}
+
+// Discard takes it back: nothing happened, or what did is in another receipt.
 func (p *ReceiptFile) Discard() error {
 	return errors.Join(p.f.Close(), os.Remove(p.f.Name()))
 }
 
 // FinishReceipt makes a receipt of the part that a crash has left, with why for its error. A part that is not there,
-// or that has no item, leaves none.
+// or that has no item, leaves none; nor does one of which there is a receipt: all was written then.
 func FinishReceipt(state, id, why string) error {
 	f, err := os.Open(partPath(state, id))
 	if errors.Is(err, fs.ErrNotExist) || id == "" || id != filepath.Base(id) {
@@ -144,7 +150,7 @@ func FinishReceipt(state, id, why string) error {
 		}
 	}
 	_ = f.Close() // read only
-	if !some {
+	if _, there := os.Lstat(ReceiptPath(state, id)); !some || there == nil {
 		return os.Remove(partPath(state, id))
 	}
 	r.ID, r.Error = id, why
@@ -162,19 +168,14 @@ func finishReceipts(state string, num cache.DriveNum) error {
 		if _, end, _ := strings.Cut(id, "-"); !ok || end != fmt.Sprint(num) && !strings.HasPrefix(end, fmt.Sprintf("%d~", num)) {
 			continue
 		}
-		if _, there := os.Lstat(ReceiptPath(state, id)); there == nil { // it was killed when all was written
-			err = errors.Join(err, os.Remove(partPath(state, id)))
-			continue
-		}
-		err = errors.Join(err, FinishReceipt(state, id, "the process ended before the flush had"))
+		err = errors.Join(err, FinishReceipt(state, id, "the process ended before the flush had, or could not write its receipt"))
 	}
 	return err
 }
 
 // finish writes the receipt of a part, and takes the part away.
 func finish(state string, r *Receipt) error {
-	dir := filepath.Join(state, receiptDir)
-	err := func() (err error) {
+	err := func() error {
 		part, err := os.Open(partPath(state, r.ID))
 		if err != nil {
 			return err
@@ -186,19 +187,16 @@ func finish(state string, r *Receipt) error {
 			return err
 		}
 		head, tail, _ := strings.Cut(string(text), "\n \"items\": []")
-		out := filepath.Join(dir, r.ID+".json")
-		to, err := os.OpenFile(out+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		err = writeReceipt(state, r.ID, func(w io.Writer) error {
+			_, err := io.WriteString(w, head+"\n \"items\": [")
+			err = errors.Join(err, copyItems(w, part))
+			_, terr := io.WriteString(w, "]"+tail+"\n")
+			return errors.Join(err, terr)
+		})
 		if err != nil {
 			return err
 		}
-		w := bufio.NewWriter(to)
-		_, werr := w.WriteString(head + "\n \"items\": [")
-		werr = errors.Join(werr, copyItems(w, part))
-		_, terr := w.WriteString("]" + tail + "\n")
-		if err := errors.Join(werr, terr, w.Flush(), to.Sync(), to.Close()); err != nil {
-			return err
-		}
-		return errors.Join(os.Rename(out+".new", out), os.Remove(part.Name()), syncFolder(dir))
+		return os.Remove(part.Name())
 	}()
 	if err != nil {
 		return fmt.Errorf("keep a receipt: %w", err)

@@ -101,6 +101,9 @@ func writeReceipt(p *printer, x flush.Receipt) {
 	for _, path := range x.Guarded {
 		p.line("  held back delete  %s", path)
 	}
+	for _, path := range x.Kept {
+		p.line("  not sent delete   %s (flush.no-remote-delete)", path)
+	}
 	for _, path := range x.Emptied {
 		p.line("  held back emptied %s", path)
 	}
