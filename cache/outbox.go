@@ -349,13 +349,20 @@ type Pending struct {
 }
 
 // Touched returns when something that a flush would send was last changed, as far as is settled; zero if
-// there is nothing. It reads every node that is dirty.
-func (o *Outbox) Touched() (last time.Time, err error) {
+// there is nothing. A change made at a time that is still to come, since the clock was put back, counts as made
+// at begun. It reads every node that is dirty.
+func (o *Outbox) Touched(begun time.Time) (last time.Time, err error) {
 	err = o.s.view(func(x *tx) error {
 		later := func(t time.Time) {
-			if t.After(last) && !t.After(x.now) { // programs set times that are still to come
+			if t.After(last) {
 				last = t
 			}
+		}
+		made := func(t time.Time) {
+			if t.After(x.now) {
+				t = begun
+			}
+			later(t)
 		}
 		keys, err := x.keys(drivePrefix(rowDirty, o.drive), nil, 0)
 		if err != nil {
@@ -366,13 +373,15 @@ func (o *Outbox) Touched() (last time.Time, err error) {
 			if err != nil {
 				return err
 			}
-			later(n.Ctime)
-			later(n.Mtime)
+			made(n.Ctime)
+			if !n.Mtime.After(x.now) { // programs set times that are still to come
+				later(n.Mtime)
+			}
 		}
 		return x.each(drivePrefix(rowGone, o.drive), nil, func(_, v []byte) (bool, error) {
 			g, err := decodeGone(v)
 			if err == nil && g.Sent.IsZero() {
-				later(g.At)
+				made(g.At)
 			}
 			return true, err
 		})

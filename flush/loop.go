@@ -27,11 +27,17 @@ func (e *Engine) keep(ctx context.Context, k *keeper) {
 	var retry time.Time   // no scheduled flush before this
 	var flushed time.Time // last scheduled flush that could reach the service
 	var tidied time.Time  // when the local trash was last gone through
+	var begun time.Time   // since when the clock on the wall has not been put back
+	var seen time.Time    // what it last showed
 	for ctx.Err() == nil {
 		now := e.o.Now().Round(0)
+		if begun.IsZero() || seen.Sub(now) > tick { // what was noted by the clock before is no time of this one
+			begun, flushed, retry = now, time.Time{}, time.Time{}
+		}
+		seen = now
 		switch {
 		case e.isPaused():
-		case !now.Before(retry) && e.due(k, flushed, now):
+		case !now.Before(retry) && e.due(k, begun, flushed, now):
 			_, err := k.flush(ctx, newJob(Request{Scheduled: true}, k), func(Progress) {})
 			looked = e.o.Now().Round(0)
 			if k.report(ctx, "flush", err) {
@@ -132,8 +138,9 @@ func (e *Engine) interval(k *keeper) time.Duration {
 	return min(e.o.Poll, firstRetry)
 }
 
-// due reports whether a flush shall start by itself.
-func (e *Engine) due(k *keeper, flushed, now time.Time) bool {
+// due reports whether a flush shall start by itself. begun is since when the clock on the wall has not been put back:
+// a change made at a time that is still to come was made before that.
+func (e *Engine) due(k *keeper, begun, flushed, now time.Time) bool {
 	if e.o.Schedule.Zero() && e.o.After <= 0 || k.d.ReadOnly {
 		return false
 	}
@@ -141,20 +148,23 @@ func (e *Engine) due(k *keeper, flushed, now time.Time) bool {
 	if err != nil || p.Items == 0 {
 		return false
 	}
-	return e.timely(k, p, flushed, now) || e.quiet(k, p, flushed, now)
+	return e.timely(k, p, begun, flushed, now) || e.quiet(k, p, begun, flushed, now)
 }
 
 // quiet reports whether nothing has been changed for a while, and something since the last flush.
-func (e *Engine) quiet(k *keeper, p cache.Pending, flushed, now time.Time) bool {
+func (e *Engine) quiet(k *keeper, p cache.Pending, begun, flushed, now time.Time) bool {
+	if p.Oldest.After(now) {
+		p.Oldest = begun
+	}
 	if e.o.After <= 0 || now.Sub(p.Oldest) < e.o.After {
 		return false
 	}
-	touched, err := k.outbox.Touched()
+	touched, err := k.outbox.Touched(begun)
 	if err != nil || now.Sub(touched) < e.o.After {
 		return false
 	}
 	since := flushed
-	if r := k.lastWhole(); r != nil && r.Started.After(since) {
+	if r := k.lastWhole(now); r != nil && r.Started.After(since) {
 		since = r.Started
 	}
 	return touched.After(since) || retried(p.Deferred, since, now)
@@ -172,18 +182,21 @@ func retried(list []cache.Deferred, since, now time.Time) bool {
 
 // timely reports whether a time of the schedule has passed since the oldest pending change was made
 // and since the last flush.
-func (e *Engine) timely(k *keeper, p cache.Pending, flushed, now time.Time) bool {
+func (e *Engine) timely(k *keeper, p cache.Pending, begun, flushed, now time.Time) bool {
 	if e.o.Schedule.Zero() {
 		return false
 	}
 	last := p.Oldest
+	if last.After(now) {
+		last = begun.Add(-24 * time.Hour) // rather too early than a day late
+	}
 	later := func(t time.Time) {
 		if t.After(last) {
 			last = t
 		}
 	}
 	later(flushed)
-	if r := k.lastWhole(); r != nil {
+	if r := k.lastWhole(now); r != nil {
 		later(r.Started)
 	}
 	return e.o.Schedule.Due(last, now)
@@ -226,13 +239,14 @@ func (k *keeper) report(ctx context.Context, what string, err error) bool {
 }
 
 // lastWhole returns the newest receipt of a flush that was for all of the drive and did not end early, nil if there is none.
-func (k *keeper) lastWhole() *cache.Receipt {
+// One from a time that is still to come does not count.
+func (k *keeper) lastWhole(now time.Time) *cache.Receipt {
 	receipts, err := k.reports.Receipts(20)
 	if err != nil {
 		return nil
 	}
 	for i := range receipts {
-		if receipts[i].Error == "" && !receipts[i].Part {
+		if receipts[i].Error == "" && !receipts[i].Part && !receipts[i].Started.After(now) {
 			return &receipts[i]
 		}
 	}

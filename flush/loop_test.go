@@ -3,6 +3,7 @@ package flush_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -140,6 +141,60 @@ func TestAScheduledFlushThatWasOfflineRunsLater(t *testing.T) {
 			until(20.25)
 			w.Equal()
 		})
+	}
+}
+
+// TestAClockThatIsPutBackKeepsNoFlushAway: all that the program noted by the clock that was ahead is still to come. Nor
+// is what no flush sends by itself a reason to flush again and again.
+func TestAClockThatIsPutBackKeepsNoFlushAway(t *testing.T) {
+	const ahead = 30 * 24 * time.Hour
+	few := func(t *testing.T, w *simtest.World) {
+		t.Helper()
+		if n := pending(w); n != 2 {
+			t.Errorf("%d pending", n)
+		}
+		w.Server.ResetCounts()
+		time.Sleep(5 * time.Hour)
+		if n := w.Server.Counts().Of(graphtest.OpDelta); n > 0 {
+			t.Errorf("the feed was asked %d times for what is held back", n)
+		}
+	}
+	for _, quiet := range []bool{false, true} {
+		for _, offline := range []bool{false, true} {
+			t.Run(fmt.Sprintf("quiet %v, offline %v", quiet, offline), func(t *testing.T) {
+				o := at18(t)
+				if quiet {
+					o = flush.Options{After: 15 * time.Minute}
+				}
+				o.Poll, o.Guard = -1, plan.Guard{Max: 1, Min: 1000, Percent: 100}
+				running(t, o, func(t *testing.T, w *simtest.World) {
+					put(t, w.Far, "/g1.txt", "a")
+					put(t, w.Far, "/g2.txt", "b")
+					w.Skip(ahead)
+					must(t, w.Write("/a.txt", []byte("1")))
+					until(18.1)
+					if pending(w) != 0 {
+						t.Fatal("not sent by the clock that is ahead")
+					}
+					must(t, w.Remove("/g1.txt"), w.Remove("/g2.txt"), w.Write("/b.txt", []byte("2")))
+					if w.Server.SetOffline(offline); offline {
+						until(42.1) // by now it was tried, and is to be tried again
+					}
+					w.Skip(-ahead)
+					until(42.2)
+					w.Server.SetOffline(false)
+					if until(42.9); w.There()["/b.txt"] != "2" {
+						t.Error("what was changed by the clock that was ahead is not sent")
+					}
+					few(t, w)
+					must(t, w.Write("/c.txt", []byte("3")))
+					if until(66.1); w.There()["/c.txt"] != "3" {
+						t.Error("what was changed since is not sent")
+					}
+					few(t, w)
+				})
+			})
+		}
 	}
 }
 
