@@ -826,7 +826,7 @@ func TestWhoGoesBeforeTheEndHasAResult(t *testing.T) {
 	}
 	in(t, nil, func(t *testing.T, w *simtest.World) {
 		must(t, w.Write("/a.txt", []byte("a")), w.Write("/b.txt", []byte("b")))
-		slowly(w, time.Minute)
+		slowly(w, 20*time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		stays := begin(w, t.Context(), flush.Request{})
 		for what, r := range map[string]flush.Request{"joined": {}, "waiting": {AllowDeletes: true}} {
