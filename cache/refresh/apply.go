@@ -165,6 +165,10 @@ func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 		switch r.Verb {
 		case cache.NeedItem:
 			item, ierr := c.item(ctx, k.Incoming.ID)
+			if ierr != nil && !stops(ctx, ierr) {
+				c.o.Logger.Debug("an item cannot be read, and waits", "drive", c.o.Drive, "item", k.Incoming.ID, "err", ierr)
+				return false, nil
+			}
 			if ierr != nil {
 				return false, ierr
 			}
@@ -253,7 +257,7 @@ func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
 	if in := k.Incoming; h.hash.Equal(in.Hash) && h.size == in.Size && h.size > 0 {
 		if h.unlike, err = c.unlike(ctx, in, snap); err != nil {
 			h.release()
-			if errors.Is(err, content.ErrUnsealed) || errors.Is(err, graph.NotExist) || errors.Is(err, graph.Changed) {
+			if errors.Is(err, content.ErrUnsealed) || graph.KindOf(err) != "" && !stops(ctx, err) {
 				err = nil // the next cycle knows more
 			}
 			return localHash{}, err

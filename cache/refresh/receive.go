@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -194,18 +195,32 @@ func (r *Refresher) Ask(ctx context.Context, ids ...graph.ItemID) error {
 	return nil
 }
 
-// ask reads items by their ids: tombstones for those that are gone.
+// ask reads items by their ids: tombstones for those that are gone. What the service refuses to read is left out: it is
+// neither there nor gone.
 func (c *cycle) ask(ctx context.Context, ids []graph.ItemID) ([]graph.Item, error) {
 	items := make([]graph.Item, len(ids))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(asksAtOnce)
 	for i, id := range ids {
-		g.Go(func() (err error) {
-			items[i], err = c.item(ctx, id)
-			return err
+		g.Go(func() error {
+			item, err := c.item(ctx, id)
+			if err == nil {
+				items[i] = item
+			} else if stops(ctx, err) {
+				return err
+			} else {
+				c.o.Logger.Warn("an item cannot be read; it stays as it is here", "drive", c.o.Drive, "item", id, "err", err)
+			}
+			return nil
 		})
 	}
-	return items, g.Wait()
+	err := g.Wait()
+	return slices.DeleteFunc(items, func(i graph.Item) bool { return i.ID == "" }), err
+}
+
+// stops reports whether a call failed for what stops all of them for now, and not by itself.
+func stops(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, graph.Offline) || errors.Is(err, graph.SignIn) || errors.Is(err, graph.Throttled)
 }
 
 // item reads an item by its id. One that the service says twice it has not is a tombstone.

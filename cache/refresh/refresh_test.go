@@ -566,6 +566,28 @@ func TestAComparisonThatBreaksOffIsDoneLater(t *testing.T) {
 	}
 }
 
+// What may not be read is neither there nor gone, and nothing waits for it.
+func TestAnItemThatMayNotBeReadStopsNothing(t *testing.T) {
+	w := office(t)
+	w.there.hidden["A"] = true
+	w.now = w.now.Add(25 * time.Hour)
+	w.there.fail = func(op string) error {
+		if op == "item" {
+			return &graph.Error{Op: "item", Kind: graph.Denied}
+		}
+		return nil
+	}
+	w.run()
+	w.there.file("C", "D", "c.txt", "gamma")
+	w.run()
+	w.there.fail = nil
+	w.shows(map[string]string{"docs": "/", "docs/a.txt": "alpha", "docs/b.txt": "beta", "docs/c.txt": "gamma", "empty": "/"})
+	w.there.remove("A")
+	w.now = w.now.Add(25 * time.Hour)
+	w.run()
+	w.shows(map[string]string{"docs": "/", "docs/b.txt": "beta", "docs/c.txt": "gamma", "empty": "/"})
+}
+
 func TestAFeedThatDoesNotGoOnIsAnError(t *testing.T) {
 	w := newWorld(t)
 	w.there.page = 0
