@@ -167,6 +167,8 @@ type Writer interface {
 	Mkdir(ctx context.Context, parent ItemID, name string) (Item, error)
 	// Upload makes a file or replaces the bytes of one. Where ctx ends first, the session that Upload.Begun was told of stays,
 	// to be gone on with later, unless the cause is Changed: then the bytes are no more what they were, and it is ended.
+	// Lost with an item: it was made, and nobody could tell whether that overtook versions that Upload.Overtaken was to be
+	// told of.
 	Upload(ctx context.Context, u Upload) (Item, error)
 	// Update moves, renames or dates an item in one call. An empty ifMatch is no condition.
 	Update(ctx context.Context, id ItemID, c Change, ifMatch string) (Item, error)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
@@ -23,10 +24,12 @@ const (
 	maxEmptyPages = 200
 )
 
-// Drive is one drive of a client. It implements graph.Service and holds no state of its own.
+// Drive is one drive of a client. It implements graph.Service and holds no state of its own but the type of the drive,
+// which never changes.
 type Drive struct {
-	c  *Client
-	id graph.DriveID
+	c    *Client
+	id   graph.DriveID
+	kind atomic.Pointer[string] // nil as long as nobody has asked
 }
 
 var _ graph.Service = (*Drive)(nil)
@@ -53,7 +56,19 @@ func (d *Drive) Drive(ctx context.Context) (graph.Drive, error) {
 	if err != nil {
 		return graph.Drive{}, err
 	}
-	return w.drive(""), nil
+	is := w.drive("")
+	d.kind.Store(&is.Type)
+	return is, nil
+}
+
+// library reports whether the drive is a library. The service is asked once.
+func (d *Drive) library(ctx context.Context) (bool, error) {
+	if d.kind.Load() == nil {
+		if _, err := d.Drive(ctx); err != nil {
+			return false, err
+		}
+	}
+	return *d.kind.Load() == "documentLibrary", nil
 }
 
 // Item returns an item by its id.

@@ -3,6 +3,7 @@ package rest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -59,26 +60,30 @@ func (d *Drive) PastContent(ctx context.Context, id graph.ItemID, p graph.Past) 
 const lookBackTime = 10 * time.Second
 
 // lookBack finds out, after the commit of an upload that replaced a file, whether somebody else's bytes came between
-// the last look and ours: where the service counted more than our own change, its versions tell. What cannot be
-// read is no failure of the upload.
-func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) {
+// the last look and ours: where the service counted more than our own change, its versions tell. Versions that
+// cannot be read are no failure of the upload. Where only just now nobody can ask it fails with Lost.
+func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) error {
 	if s.u.Overtaken == nil || s.u.ID == "" || seen.ID == "" {
-		return
+		return nil
 	}
 	if n, ok := counted(seen.item(), now); (!ok || n <= 1) && !s.d.c.opts.Paranoid {
-		return
+		return nil
 	}
 	// The bytes are there: who ends the upload now, since a writer came, must not end this.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookBackTime)
 	defer cancel()
 	versions, err := s.d.Versions(ctx, s.u.ID)
-	if err != nil {
+	switch {
+	case err != nil && (ctx.Err() != nil || errors.Is(err, graph.Offline) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
+		return s.fault(graph.Lost, "it is there, and whether another change was overwritten cannot be told yet: "+err.Error())
+	case err != nil:
 		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)
-		return
+		return nil
 	}
 	if found := between(versions, parseTime(seen.Modified), int64(seen.Size)); len(found) > 0 {
 		s.u.Overtaken(found)
 	}
+	return nil
 }
 
 // between picks those of a file's versions, the current one first, that came after a moment at which it had a size, oldest

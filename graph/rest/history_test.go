@@ -164,6 +164,33 @@ func TestALookAtTheVersionsThatFailsIsNoFailure(t *testing.T) {
 	})
 }
 
+// Where only just now nobody can read them, whoever uploads has to look again, and knows what was made.
+func TestALookAtTheVersionsThatFailsForNowIsLost(t *testing.T) {
+	for name, fault := range map[string]graphtest.Fault{
+		"throttled":  {Status: 429, RetryAfter: 60},
+		"slow":       {Delay: graphtest.Duration(time.Minute)},
+		"signed out": {Status: 401, Times: -1},
+		"broken":     {Drop: graphtest.DropBefore, Times: -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, graphtest.Options{}, func(o *rest.Options) { o.Paranoid = true }, func(w *world) {
+				i := w.put("/f", []byte("before"))
+				fault.Op = graphtest.OpVersions
+				w.Inject(fault)
+				u := upload(graph.Upload{ID: i.ID, Base: i.Version()}, []byte("ours"))
+				u.Overtaken = func([]graph.Past) { t.Error("told of nothing") }
+				made, err := w.near.Upload(w.ctx(), u)
+				wants(t, err, graph.Lost)
+				w.ClearFaults()
+				if made.Version() != w.at("/f").Version() {
+					t.Errorf("made %+v", made)
+				}
+				w.holds("/f", []byte("ours"))
+			})
+		})
+	}
+}
+
 func TestVersionsAndTheirBytes(t *testing.T) {
 	simply(t, func(w *world) {
 		bodies := [][]byte{noise(100_000, 1), nil, []byte("third"), noise(5000, 4)}

@@ -235,8 +235,12 @@ func (s *session) send(ctx context.Context) (graph.Item, error) {
 		}
 		if done {
 			s.over()
-			s.lookBack(ctx, s.seen, i)
-			return s.confirm(ctx, i, graph.HashOf(s.sum))
+			told := s.lookBack(ctx, s.seen, i)
+			i, err := s.confirm(ctx, i, graph.HashOf(s.sum))
+			if told != nil {
+				return i, told
+			}
+			return i, err
 		}
 	}
 }

@@ -89,7 +89,7 @@ func (s *sending) put(ctx context.Context) (graph.Item, error) {
 	w, ok := made(r)
 	if !ok {
 		if w, err = s.look(ctx, freshMissing); err != nil {
-			return graph.Item{}, err
+			return graph.Item{}, s.fault(graph.Lost, "it was sent, and cannot be looked at: "+err.Error())
 		}
 	}
 	if s.u.Size > 0 {
@@ -174,15 +174,19 @@ func extension(file string) string {
 }
 
 // confirm judges the item that the service says it made of the bytes with a hash. Files that the
-// service rewrites are what it says they are; any other must be what was sent.
+// service rewrites are what it says they are; any other must be what was sent. Lost if that cannot be told just now.
 func (s *sending) confirm(ctx context.Context, i graph.Item, sent graph.Hash) (graph.Item, error) {
 	same := i.Size == s.u.Size && (i.Hash == "" || i.Hash == sent)
 	if same || rewritten(i.Name) {
 		return i, nil
 	}
-	if drive, err := s.d.Drive(ctx); err != nil {
+	library, err := s.d.library(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return graph.Item{}, err
-	} else if drive.Type == "documentLibrary" {
+	case err != nil:
+		return graph.Item{}, s.fault(graph.Lost, "it is there, and not as it was sent; whether the service rewrites such files cannot be told yet: "+err.Error())
+	case library:
 		return i, nil
 	}
 	return graph.Item{}, s.fault(graph.Failed, fmt.Sprintf("the service stored %d bytes with hash %s instead of %d with %s", i.Size, i.Hash, s.u.Size, sent))

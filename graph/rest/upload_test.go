@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -610,4 +611,41 @@ func TestWhoWritesBeforeTheTimeIsSetIsNotTakenForUs(t *testing.T) {
 		}
 		w.holds("/f", []byte("theirs"))
 	})
+}
+
+// A library makes other bytes of a file. Whether it is one is asked once, and not after the bytes have gone.
+func TestWhatALibraryMakesOfAFileIsNoFailureThoughNobodyCanAsk(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		in(t, graphtest.Options{}, func(o *rest.Options) {
+			inner := o.Transport
+			o.StorageTransport = carrier(func(r *http.Request) (*http.Response, error) {
+				answer, err := inner.RoundTrip(r)
+				if err == nil && r.Method == http.MethodPut {
+					b, err := io.ReadAll(answer.Body)
+					if err = errors.Join(err, answer.Body.Close()); err != nil {
+						return nil, err
+					}
+					b = bytes.ReplaceAll(b, []byte(`"size":100`), []byte(`"size":117`))
+					answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(b)), int64(len(b))
+					answer.Header.Del("Content-Length")
+				}
+				return answer, err
+			})
+		}, func(w *world) {
+			d := w.client.Drive(graph.DriveID(w.Drive("sites/Engineering#Documents").ID()))
+			root, err := d.Root(w.ctx())
+			must(t, err)
+			if asked {
+				_, err := d.Drive(w.ctx())
+				must(t, err)
+			}
+			w.Inject(graphtest.Fault{Op: graphtest.OpDrive, Status: 503, Times: -1})
+			i, err := d.Upload(w.ctx(), upload(graph.Upload{Parent: root.ID, Name: "f.unknown"}, noise(100, 1)))
+			if asked && (err != nil || i.Size != 117) {
+				t.Errorf("uploaded %+v, %v", i, err)
+			} else if !asked {
+				wants(t, err, graph.Lost)
+			}
+		})
+	}
 }
