@@ -13,7 +13,6 @@ import (
 // afresh, the deletion carries the tag of the base, and where that has changed the item is looked
 // at before the tag of now, and in the end none, is used.
 func (t *task) delete(ctx context.Context) verdict {
-	t.a.Ino = 0
 	if v, ok := t.keep(ctx); !ok {
 		return v
 	}

@@ -1,8 +1,10 @@
 package push_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -261,5 +263,173 @@ func TestACopyThatWasMadeIsFetchedOnceToSeeThat(t *testing.T) {
 			t.Errorf("fetched %v: the first flush brought too much back", fetched)
 		}
 		has(t, w, "theirs", "theirs, newer", "ours")
+	})
+}
+
+// A look that the service refuses for one item keeps nothing else from being sent, and what became of that one is seen
+// when the service answers again.
+func TestAStepThatMayNotBeLookedAtStopsNothingElse(t *testing.T) {
+	for _, status := range []int{403, 400, 500} {
+		for _, base := range []map[string]string{{"/x/b": "b"}, {"/x/b": "b", "/x/a.bin": "base"}} {
+			for _, change := range []func(w *simtest.World) (left int){
+				func(*simtest.World) int { return 1 },
+				func(w *simtest.World) int { must(t, w.Write("/x/a.bin", []byte("newer"))); return 1 },
+				func(w *simtest.World) int { must(t, w.Remove("/x/a.bin")); return len(base) - 1 },
+			} {
+				in(t, base, func(t *testing.T, w *simtest.World) {
+					must(t, w.Write("/x/a.bin", []byte("ours")))
+					lost(w, http.MethodPut, true, nothing, func() { w.Server.SetOffline(true) })
+					if _, err := w.Engine.Flush(t.Context(), flush.Request{}); !errors.Is(err, graph.Offline) {
+						t.Errorf("flush: %v", err)
+					}
+					w.Between(nil)
+					w.Server.SetOffline(false)
+					w.Server.Inject(graphtest.Fault{Op: "read", Place: "/x/a.bin", Status: status, Times: -1}, graphtest.Fault{Op: "write", Place: "/x/a.bin", Status: status, Times: -1})
+					left := change(w)
+					must(t, w.Write("/other", []byte("other")))
+					for n := 1; n <= 2; n++ {
+						r := w.Flush()
+						if r.Sent != 2-n || r.Left != left || r.Deferred != left || r.Conflicts > 0 {
+							t.Errorf("%d: flush %d: %+v %+v", status, n, r, r.Receipt)
+						}
+						w.Refresh()
+						d := w.Engine.Status().Drives[0].Pending.Deferred
+						if len(d) != left || left > 0 && (d[0].Path != "/x/a.bin" || d[0].Tries != n || !d[0].Next.After(w.Now()) || !strings.Contains(d[0].Reason, fmt.Sprint(status))) {
+							t.Errorf("%d: deferred %+v, %+v", status, d, r.Receipt)
+						}
+					}
+					w.Server.ClearFaults()
+					if r := w.Flush(); r.Left != 0 || r.Conflicts > 0 {
+						t.Errorf("%d: in the end: %+v %+v", status, r, r.Receipt)
+					}
+					w.Refresh()
+					w.Equal()
+					if n := len(w.There()); n > 4 {
+						t.Errorf("there: %.200q", w.There())
+					}
+					w.Quiet()
+				})
+			}
+		}
+	}
+}
+
+// What could not be looked at can be sent from another place.
+func TestWhatMayNotBeLookedAtIsSentFromAnotherPlace(t *testing.T) {
+	in(t, map[string]string{"/x/b": "b"}, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/x/a.bin", []byte("ours")))
+		lost(w, http.MethodPut, false, nothing, func() { w.Server.SetOffline(true) })
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); !errors.Is(err, graph.Offline) {
+			t.Errorf("flush: %v", err)
+		}
+		w.Between(nil)
+		w.Server.SetOffline(false)
+		w.Server.Inject(graphtest.Fault{Op: "read", Place: "/x/a.bin", Status: 403, Times: -1}, graphtest.Fault{Op: graphtest.OpCreateSession, Place: "/x/a.bin", Status: 403, Times: -1})
+		must(t, w.Move("/x/a.bin", "/a.bin"))
+		if r := w.Flush(); r.Sent != 1 || r.Left != 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Server.ClearFaults()
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+// A writer meets the end of a first upload, and the service does not find by its name what it has made (Q6).
+func TestAWriterWhoMeetsTheEndOfAFirstUploadMakesNoConflictWithHimself(t *testing.T) {
+	in(t, nil, func(t *testing.T, w *simtest.World) {
+		must(t, w.Write("/a.bin", []byte("first")))
+		once(w, http.MethodPut, 1, true, func() { must(t, w.Write("/a.bin", []byte("second"))) })
+		w.Server.Inject(graphtest.Fault{Op: graphtest.OpItem, Path: ":/a.bin", Status: 404, Code: "itemNotFound", Times: -1})
+		if r := w.Flush(); r.Left != 1 || r.Conflicts > 0 {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Between(nil)
+		if r := w.Flush(); r.Sent != 1 || r.Left != 0 || r.Conflicts > 0 {
+			t.Errorf("second flush: %+v %+v", r, r.Receipt)
+		}
+		w.Server.ClearFaults()
+		has(t, w, "second")
+		w.Equal()
+		w.Quiet()
+	})
+}
+
+// The service has counted a change of somebody else, and just then nobody can read the versions.
+func TestBytesOverwrittenUnseenComeBackThoughTheVersionsCouldNotBeRead(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault graphtest.Fault
+		ends  graph.Kind // the flush
+	}{
+		"throttled":  {graphtest.Fault{Status: 429, RetryAfter: 60}, ""},
+		"slow":       {graphtest.Fault{Delay: graphtest.Duration(time.Minute)}, ""},
+		"signed out": {graphtest.Fault{Status: 401, Code: "InvalidAuthenticationToken", Times: -1}, graph.SignIn},
+		"broken":     {graphtest.Fault{Drop: graphtest.DropBefore, Times: -1}, graph.Offline},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in(t, map[string]string{"/a.bin": "base"}, func(t *testing.T, w *simtest.World) {
+				time.Sleep(time.Hour)
+				must(t, w.Write("/a.bin", []byte("ours")))
+				once(w, http.MethodPut, 1, false, func() { put(t, w.Far, "/a.bin", "theirs, unseen") })
+				c.fault.Op = graphtest.OpVersions
+				w.Server.Inject(c.fault)
+				res, err := w.Engine.Flush(t.Context(), flush.Request{})
+				if c.ends != "" && !errors.Is(err, c.ends) || c.ends == "" && (err != nil || res.Drives[0].Sent != 1) {
+					t.Errorf("flush: %+v, %v", res, err)
+				}
+				w.Between(nil)
+				w.Server.ClearFaults()
+				w.Skip(time.Hour)
+				w.Flush()
+				w.Flush()
+				w.Equal()
+				has(t, w, "ours", "theirs, unseen")
+				if got := w.There()["/a.bin"]; got != "ours" {
+					t.Errorf("/a.bin is %q", got)
+				}
+				w.Quiet()
+			})
+		})
+	}
+}
+
+// The last bytes of an upload arrive only when it is gone on with, over those of a colleague.
+func TestASessionFromBeforeThatIsAtItsEndIsLookedBackAt(t *testing.T) {
+	in(t, map[string]string{"/a.bin": "base"}, func(t *testing.T, w *simtest.World) {
+		time.Sleep(time.Hour)
+		must(t, w.Write("/a.bin", []byte("ours")))
+		var late *http.Request
+		online := false // again
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			switch {
+			case r.Method == http.MethodPut && late == nil:
+				body, err := io.ReadAll(r.Body)
+				must(t, err)
+				late = r.Clone(t.Context())
+				late.Body = io.NopCloser(bytes.NewReader(body))
+				w.Server.SetOffline(true)
+				return nil, errors.New("the connection breaks")
+			case late != nil && late.Body != nil && r.Method == http.MethodGet && r.URL.Path == late.URL.Path && online:
+				put(t, w.Far, "/a.bin", "theirs, unseen")
+				answer, err := under.RoundTrip(late)
+				must(t, err, answer.Body.Close())
+				late.Body = nil
+			}
+			return under.RoundTrip(r)
+		})
+		if _, err := w.Engine.Flush(t.Context(), flush.Request{}); !errors.Is(err, graph.Offline) {
+			t.Errorf("flush: %v", err)
+		}
+		w.Server.SetOffline(false)
+		online = true
+		if r := w.Flush(); r.Sent == 0 || late.Body != nil {
+			t.Errorf("flush: %+v", r)
+		}
+		w.Between(nil)
+		w.Skip(time.Hour)
+		w.Flush()
+		w.Equal()
+		has(t, w, "ours", "theirs, unseen")
+		w.Quiet()
 	})
 }

@@ -97,6 +97,7 @@ type Pusher struct {
 	sessions map[cache.Ino]cache.Attempt // upload sessions that can be gone on with; guarded by mu
 	busy     map[cache.Ino]int           // how often a file was skipped or broken off by a writer; guarded by mu
 	checkOut checkOut                    // guarded by mu
+	unseen   map[key]unseenStep          // steps under way at which the last Recover could not look; guarded by mu
 }
 
 // New makes a Pusher.

@@ -16,27 +16,66 @@ import (
 // looks at the remote and records what had taken effect. Upload sessions that can be gone on with
 // are kept for the next Run. What had been uploaded to a library is checked in, as Run does; if nothing may
 // be sent it stays under way, for a Recover that may. Call it before a refresh, since the inbox waits for steps under way.
-// It costs nothing if there is none. An error means that the service could not be asked.
+// It costs nothing if there is none. An error means that the service could not be asked. A step of which it refuses the
+// look alone stays under way, and its like is deferred by a Run until a later Recover has seen what became of it.
 func (p *Pusher) Recover(ctx context.Context, library, sends bool) error {
 	attempts, err := p.o.Outbox.Attempts()
 	if err != nil {
 		return err
 	}
+	p.mu.Lock()
+	before := p.unseen
+	p.mu.Unlock()
+	unseen := map[key]unseenStep{}
 	for _, a := range attempts {
-		if err := p.settle(ctx, a, library, sends); err != nil {
+		now, err := p.look(ctx, a)
+		switch gone := errors.Is(err, graph.NotExist); {
+		case err != nil && !gone && Stops(ctx, err):
 			return err
+		case err != nil && !gone:
+			p.keepSession(a)
+			at := key{a.Ino, a.Item}
+			if unseen[at] = (unseenStep{a, err}); before[at].why == nil {
+				p.o.Logger.Warn("what became of a step cannot be looked up; it is tried again", "op", a.Op, "name", a.Name, "err", err)
+			}
+		default:
+			if err := p.settle(ctx, a, now, gone, library, sends); err != nil {
+				return err
+			}
 		}
 	}
+	p.mu.Lock()
+	p.unseen = unseen
+	p.mu.Unlock()
 	return nil
 }
 
-// settle looks what became of one step.
-func (p *Pusher) settle(ctx context.Context, a cache.Attempt, library, sends bool) error {
-	now, err := p.look(ctx, a)
-	gone := errors.Is(err, graph.NotExist)
-	if err != nil && !gone {
-		return err
+// key is under what a step is recorded.
+type key struct {
+	ino  cache.Ino
+	item graph.ItemID
+}
+
+// unseenStep is a step under way of which the service has refused a look.
+type unseenStep struct {
+	cache.Attempt
+	why error
+}
+
+// unlooked returns why nobody knows what became of an earlier step that did the same to the same; nil if there is
+// none. What has another place by now can be sent there.
+func (p *Pusher) unlooked(a cache.Attempt) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := p.unseen[key{a.Ino, a.Item}]
+	if a.Item == "" && (b.Parent != a.Parent || b.Name != a.Name) {
+		return nil
 	}
+	return b.why
+}
+
+// settle records what a look at one step has found; gone says that it has found nothing.
+func (p *Pusher) settle(ctx context.Context, a cache.Attempt, now graph.Item, gone, library, sends bool) error {
 	op := plan.Op(a.Op)
 	if op == plan.Replace && !gone {
 		s := plan.Step{Op: op, Ino: a.Ino, Item: a.Item, Name: now.Name}
@@ -71,12 +110,7 @@ func (p *Pusher) settle(ctx context.Context, a cache.Attempt, library, sends boo
 		}
 		return err
 	}
-	if a.Session != "" {
-		p.mu.Lock()
-		p.sessions[a.Ino] = a
-		p.keepSessions()
-		p.mu.Unlock()
-	}
+	p.keepSession(a)
 	if op == plan.Create {
 		return p.o.Outbox.Missed(a)
 	}
@@ -129,6 +163,17 @@ func arrived(a cache.Attempt, now graph.Item) bool {
 		return graph.SameSecond(now.ModTime, a.ModTime)
 	}
 	return false
+}
+
+// keepSession keeps the upload session of a step, if it has one, for whoever sends the file next.
+func (p *Pusher) keepSession(a cache.Attempt) {
+	if a.Session == "" {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sessions[a.Ino] = a
+	p.keepSessions()
 }
 
 // keepSessions writes down which sessions there are. The caller has mu.

@@ -43,6 +43,12 @@ func (t *task) run(ctx context.Context) verdict {
 		}
 		t.a.Parent = n.Base.Item
 	}
+	if s.Op == plan.Delete {
+		t.a.Ino = 0
+	}
+	if err := p.unlooked(t.a); err != nil {
+		return t.put(err, Deferred, p.o.Outbox.Doubt)
+	}
 	if t.req.Look && s.Item != "" {
 		if v, ok := t.known(ctx); !ok {
 			return v

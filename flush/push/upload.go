@@ -263,9 +263,16 @@ func (t *task) send(ctx context.Context, snap source) verdict {
 	for try := 1; ; try++ {
 		u.Session = t.a.Session
 		item, err := t.svc.Upload(uploading, u)
+		// A session from before may have been at its end already, and nobody has looked what it overtook.
+		unchecked := err == nil && u.Session != "" || errors.Is(err, graph.Lost) && item.ID != ""
 		switch {
 		case missed != nil:
 			return t.fatal(missed) // Recover looks again
+		case unchecked:
+			if err := t.p.rescue(ctx, t.a, t.s, item); err != nil {
+				return t.fatal(err) // Recover looks again
+			}
+			return t.uploaded(ctx, item, Sent)
 		case err == nil:
 			return t.uploaded(ctx, item, Sent)
 		case broken(snap):
@@ -386,12 +393,12 @@ func (t *task) interrupted(ctx context.Context) verdict {
 	v := t.meddled()
 	now, err := t.look(ctx)
 	switch {
-	case errors.Is(err, graph.NotExist):
-		return t.forget(v)
 	case ctx.Err() != nil:
 		return t.fatal(ctx.Err())
+	case errors.Is(err, graph.NotExist) && t.s.Op != plan.Create:
+		return t.forget(v)
 	case err != nil:
-		return v // Recover looks again
+		return v // Recover looks again: what was made just now may not be found by its name yet (Q6)
 	}
 	if err := t.p.rescue(ctx, t.a, t.s, now); err != nil {
 		return t.fatal(err)
