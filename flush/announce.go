@@ -8,20 +8,21 @@ import (
 )
 
 // tell announces something.
-func (k *keeper) tell(kind NoticeKind, text string) {
+func (k *keeper) tell(n Notice) {
 	if k.o.Notify != nil {
-		k.o.Notify(Notice{Drive: k.d.Num, Name: k.d.Name, Kind: kind, Text: text, At: k.o.Now()})
+		n.Drive, n.Name, n.At = k.d.Num, k.d.Name, k.o.Now()
+		k.o.Notify(n)
 	}
 }
 
 // begins announces something that lasts, unless that was done already.
-func (k *keeper) begins(kind NoticeKind, text string) {
+func (k *keeper) begins(n Notice) {
 	k.mu.Lock()
-	known := k.told[kind]
-	k.told[kind] = true
+	known := k.told[n.Kind]
+	k.told[n.Kind] = true
 	k.mu.Unlock()
 	if !known {
-		k.tell(kind, text)
+		k.tell(n)
 	}
 }
 
@@ -42,14 +43,14 @@ func (k *keeper) ends(kinds ...NoticeKind) bool {
 func (k *keeper) judge(err error) {
 	switch {
 	case errors.Is(err, graph.SignIn):
-		k.begins(NoticeSignIn, "the sign-in has ended, nothing is sent until `duskfs login`: "+err.Error())
+		k.begins(Notice{Kind: NoticeSignIn, Text: "the service refuses the sign-in, and nothing is sent until that is mended", Err: err})
 	case errors.Is(err, graph.Offline):
 		if p, perr := k.outbox.Pending(); perr == nil && p.Items > 0 {
-			k.begins(NoticeOffline, "the service is out of reach; what is unsent is kept and sent later")
+			k.begins(Notice{Kind: NoticeOffline, Text: "the service is out of reach; what is unsent is kept and sent later"})
 		}
 	case err == nil:
 		if k.ends(NoticeSignIn, NoticeOffline) {
-			k.tell(NoticeBack, "the service is in reach again")
+			k.tell(Notice{Kind: NoticeBack, Text: "the service is in reach again"})
 		}
 	}
 }
@@ -61,17 +62,17 @@ func (k *keeper) watch(ctx context.Context, r DriveResult, err error) {
 		return
 	case errors.Is(err, graph.SignIn), errors.Is(err, graph.Offline): // judge has told of them
 	case err != nil:
-		k.begins(NoticeFailed, "a flush ended early: "+err.Error())
+		k.begins(Notice{Kind: NoticeFailed, Text: "a flush ended early: " + err.Error()})
 	default:
 		k.ends(NoticeFailed)
 	}
 	if r.Guarded+r.Emptied > 0 {
-		k.begins(NoticeGuarded, "deletions, or files that became empty, wait to be confirmed; `duskfs flush --confirm-deletes` sends them")
+		k.begins(Notice{Kind: NoticeGuarded, Text: "deletions, or files that became empty, wait to be confirmed; `duskfs flush --confirm-deletes` sends them"})
 	} else if err == nil {
 		k.ends(NoticeGuarded)
 	}
 	if r.Deferred > 0 {
-		k.begins(NoticeDeferred, "not everything could be sent; `duskfs status` says why")
+		k.begins(Notice{Kind: NoticeDeferred, Text: "not everything could be sent; `duskfs status` says why"})
 	} else if err == nil && r.Sent > 0 {
 		k.ends(NoticeDeferred)
 	}

@@ -167,7 +167,7 @@ func (k *keeper) receive(ctx context.Context, dry bool) (refresh.Result, error) 
 		k.note.reach(k.d.Num, now)
 	}
 	if r.Conflicts > 0 {
-		k.tell(NoticeConflict, "something was changed here and on the server; `duskfs conflicts` shows it")
+		k.tell(Notice{Kind: NoticeConflict, Text: "something was changed here and on the server; `duskfs conflicts` shows it"})
 	}
 	return r, err
 }

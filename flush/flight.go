@@ -243,7 +243,7 @@ func (f *flight) offer(v cache.View) error {
 		if err := f.reports.Add(cache.Report{Kind: "stuck", Ino: ino, Text: text}); err != nil {
 			return err
 		}
-		f.tell(NoticeStuck, text)
+		f.tell(Notice{Kind: NoticeStuck, Text: text})
 	}
 	return nil
 }

@@ -126,6 +126,8 @@ type Notice struct {
 	Kind  NoticeKind     `json:"kind"`
 	Text  string         `json:"text"` // a sentence
 	At    time.Time      `json:"at"`
+	// Err is what a notice of NoticeSignIn is due to, which says what to do: whoever tells people words it. Else nil.
+	Err error `json:"-"`
 }
 
 // NoticeKind says what a Notice is about.

@@ -46,7 +46,7 @@ func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, bet
 		if err := k.reports.Add(r); err != nil {
 			k.o.Logger.Error("a report could not be kept", "path", s.Path, "err", err)
 		}
-		k.tell(NoticeConflict, r.Text)
+		k.tell(Notice{Kind: NoticeConflict, Text: r.Text})
 	}
 	return nil
 }

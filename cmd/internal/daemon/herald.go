@@ -16,6 +16,7 @@ import (
 
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/graph"
 )
 
 const (
@@ -62,6 +63,9 @@ func startHerald(o config.Notify, mount string, log *slog.Logger) *herald {
 
 // tell takes a notice and returns at once.
 func (h *herald) tell(n flush.Notice) {
+	if n.Err != nil {
+		n.Text += ": " + sentence(graph.KindOf(n.Err), n.Err.Error(), n.At, n.At)
+	}
 	h.log.Warn(n.Text, "notice", n.Kind, "drive", n.Name)
 	select {
 	case h.news <- n:

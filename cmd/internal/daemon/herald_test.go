@@ -11,6 +11,7 @@ import (
 
 	"github.com/duskfs/duskfs/cmd/internal/config"
 	"github.com/duskfs/duskfs/flush"
+	"github.com/duskfs/duskfs/graph"
 )
 
 func TestTheCommandReadsWhatHappened(t *testing.T) {
@@ -90,5 +91,19 @@ func TestWithoutASessionNothingIsShown(t *testing.T) {
 	}
 	if !hasDesktop("linux", func(n string) string { return map[string]string{"XDG_RUNTIME_DIR": dir}[n] }) {
 		t.Error("a session bus in its usual place was not found")
+	}
+}
+
+// What to do about a sign-in is what the error says, and that is not always to log in.
+func TestANoticeOfASignInSaysWhatStatusDoes(t *testing.T) {
+	h := startHerald(config.Notify{}, "/m", slog.New(slog.DiscardHandler))
+	defer h.end()
+	heard := make(chan string, 1)
+	h.show = func(_, text string) error { heard <- text; return nil }
+	h.tell(flush.Notice{Kind: flush.NoticeSignIn, Text: "nothing is sent", Err: &graph.Error{
+		Op: "delta", Item: "b!x9", Kind: graph.SignIn, Message: "the client secret is wrong; make sure that CLIENT_SECRET is the secret's value",
+	}})
+	if got, want := <-heard, "nothing is sent: the client secret is wrong; make sure that CLIENT_SECRET is the secret's value"; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
