@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,18 +45,9 @@ func (a *app) conflicts(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := d.Conflicts(ctx)
+	list, err := d.Conflicts(ctx, paths)
 	if err != nil {
 		return err
-	}
-	list := []control.Pair{}
-	for _, c := range all {
-		concerns := func(path string) bool {
-			return control.Inside(path, c.Path) || c.Other != "" && control.Inside(path, c.Other)
-		}
-		if len(paths) == 0 || slices.ContainsFunc(paths, concerns) {
-			list = append(list, c)
-		}
 	}
 	if a.json {
 		return a.printJSON(list)

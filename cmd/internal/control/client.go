@@ -62,8 +62,8 @@ func (c *Client) Discard(ctx context.Context, r DiscardRequest) ([]Discarded, er
 }
 
 // Conflicts implements API.
-func (c *Client) Conflicts(ctx context.Context) ([]Pair, error) {
-	return get[[]Pair](ctx, c, http.MethodGet, "conflicts", nil)
+func (c *Client) Conflicts(ctx context.Context, paths []string) ([]Pair, error) {
+	return get[[]Pair](ctx, c, http.MethodPost, "conflicts", paths)
 }
 
 // Resolve implements API.

@@ -35,8 +35,8 @@ type API interface {
 	Diff(ctx context.Context, paths []string) ([]Change, error)
 	// Discard gives up local changes. What exists only here is put into the local trash first.
 	Discard(ctx context.Context, r DiscardRequest) ([]Discarded, error)
-	// Conflicts lists what waits for a decision.
-	Conflicts(ctx context.Context) ([]Pair, error)
+	// Conflicts lists what waits for a decision: all of it, or that of which one version is at or below some absolute paths.
+	Conflicts(ctx context.Context, paths []string) ([]Pair, error)
 	// Resolve ends a conflict.
 	Resolve(ctx context.Context, r ResolveRequest) error
 	// Pause stops cycles from starting by themselves, or lets them start again.

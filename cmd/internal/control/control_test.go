@@ -33,8 +33,8 @@ func (d *daemon) Diff(_ context.Context, paths []string) ([]Change, error) {
 func (d *daemon) Discard(_ context.Context, r DiscardRequest) ([]Discarded, error) {
 	return []Discarded{{Change: Change{Kind: "new", Path: r.Paths[0]}, Trash: "/trash/a"}}, nil
 }
-func (d *daemon) Conflicts(context.Context) ([]Pair, error) {
-	return []Pair{{Kind: "conflict", Path: "/mnt/a/x"}}, nil
+func (d *daemon) Conflicts(_ context.Context, paths []string) ([]Pair, error) {
+	return []Pair{{Kind: "conflict", Path: strings.Join(paths, "+")}}, nil
 }
 func (d *daemon) Resolve(_ context.Context, r ResolveRequest) error {
 	return &graph.Error{Op: "resolve", Item: r.Path, Kind: graph.NotExist, Message: r.Keep}
@@ -119,7 +119,7 @@ func TestQuestionsAndAnswersArriveAsTheyWereSent(t *testing.T) {
 	if got, err := c.Discard(t.Context(), DiscardRequest{Paths: []string{"/a"}}); err != nil || len(got) != 1 || got[0].Path != "/a" || got[0].Trash != "/trash/a" {
 		t.Errorf("discard: %+v, %v", got, err)
 	}
-	if got, err := c.Conflicts(t.Context()); err != nil || len(got) != 1 || got[0].Path != "/mnt/a/x" {
+	if got, err := c.Conflicts(t.Context(), []string{"/a", "/b"}); err != nil || len(got) != 1 || got[0].Path != "/a+/b" {
 		t.Errorf("conflicts: %+v, %v", got, err)
 	}
 	if err := c.Resolve(t.Context(), ResolveRequest{Path: "/p", Keep: "mine"}); !errors.Is(err, graph.NotExist) || !strings.Contains(err.Error(), "/p") {

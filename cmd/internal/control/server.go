@@ -51,9 +51,7 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 	mux.HandleFunc("POST /v1/upload", s.call(streamed(api.Upload)))
 	mux.HandleFunc("POST /v1/diff", s.call(asked(api.Diff)))
 	mux.HandleFunc("POST /v1/discard", s.call(asked(api.Discard)))
-	mux.HandleFunc("GET /v1/conflicts", s.call(func(ctx context.Context, w http.ResponseWriter, _ *http.Request) {
-		answer(ctx, w, api.Conflicts)
-	}))
+	mux.HandleFunc("POST /v1/conflicts", s.call(asked(api.Conflicts)))
 	mux.HandleFunc("POST /v1/resolve", s.call(asked(done(api.Resolve))))
 	mux.HandleFunc("POST /v1/pause", s.call(asked(done(api.Pause))))
 	mux.HandleFunc("POST /v1/doctor", s.call(asked(api.Doctor)))

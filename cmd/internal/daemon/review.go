@@ -154,13 +154,22 @@ func (a *answers) Discard(ctx context.Context, r control.DiscardRequest) ([]cont
 }
 
 // Conflicts implements control.API.
-func (a *answers) Conflicts(context.Context) ([]control.Pair, error) {
+func (a *answers) Conflicts(_ context.Context, paths []string) ([]control.Pair, error) {
 	all, err := a.m.engine.Conflicts()
 	if err != nil {
 		return nil, err
 	}
+	asked := make([]bool, len(all))
+	for _, p := range paths {
+		if err := a.m.askFor(p, all, asked); err != nil {
+			return nil, err
+		}
+	}
 	list := []control.Pair{}
-	for _, c := range all {
+	for i, c := range all {
+		if len(paths) > 0 && !asked[i] {
+			continue
+		}
 		d := a.m.drive(c.Drive)
 		p := control.Pair{
 			Kind: c.Kind, Path: a.m.outside(d, c.Path), Text: c.Text, At: c.At.UTC(),
@@ -172,6 +181,34 @@ func (a *answers) Conflicts(context.Context) ([]control.Pair, error) {
 		list = append(list, p)
 	}
 	return list, nil
+}
+
+// askFor marks the conflicts of which one version is at or below an absolute path. A path that means nothing, here or in
+// them, is an error.
+func (m *mount) askFor(p string, all []flush.Conflict, asked []bool) error {
+	found, err := m.locate(p)
+	if err != nil {
+		return err
+	}
+	some, slip := false, error(nil)
+	for _, in := range found {
+		at, err := m.meant(in)
+		if err != nil {
+			at, slip = in, err
+		}
+		for i, c := range all {
+			if c.Drive == at.Drive && (control.Inside(at.Path, c.Path) || c.Other != "" && control.Inside(at.Path, c.Other)) {
+				asked[i], some = true, true
+			}
+		}
+	}
+	switch {
+	case slip == nil || some:
+		return nil
+	case errors.Is(slip, flush.ErrReadOnly): // nothing there is looked for among what is unsent
+		slip = errNothing
+	}
+	return fmt.Errorf("%s: %w", p, slip)
 }
 
 // Resolve implements control.API.
