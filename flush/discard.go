@@ -4,20 +4,23 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
+	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
 
 // Discard gives up the local changes at and below some paths: what was changed is again as the remote
 // has it, what was deleted is back, what is new goes. Bytes that exist only here are put into the
-// local trash first, where they stay for TrashDays. What is open is refused. It looks for remote
-// changes first, so the service must be in reach. With dry, nothing is done.
+// local trash first, where they stay for TrashDays. What is open is refused, and so is what the service does not let
+// us see. It looks for remote changes first, so the service must be in reach. What stops everything ends it early: the
+// error comes with the list up to there, the last of which is refused. With dry, nothing is done.
 func (e *Engine) Discard(ctx context.Context, dry bool, paths ...Path) ([]Discarded, error) {
 	if len(paths) == 0 {
 		return nil, errors.New("discard: no path is named")
@@ -73,10 +76,16 @@ func (d *discarder) run(ctx context.Context, paths []string) error {
 		}
 		for _, c := range sorted(plan.Changes(d.view, paths...)) {
 			out := Discarded{Drive: d.d.Num, Change: c}
-			if err := d.discard(ctx, &out); err != nil {
-				return err
+			err := d.discard(ctx, &out)
+			if err != nil {
+				if out.Refused = unseen(err); c.Kind == plan.Deleted && c.Dir {
+					out.Refused = "not all of it is back: " + out.Refused
+				}
 			}
 			d.done = append(d.done, out)
+			if err != nil && !alone(ctx, err) {
+				return about(c.Path, err)
+			}
 		}
 		return d.emptyTrash()
 	})
@@ -116,6 +125,38 @@ func sorted(list []plan.Change) []plan.Change {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), depth)
 	})
 	return list
+}
+
+// alone reports whether the service refused something by itself, so that the rest can go on.
+func alone(ctx context.Context, err error) bool {
+	return graph.KindOf(err) != "" && !push.Stops(ctx, err)
+}
+
+// about makes an error of a call one of giving up what is at a path.
+func about(path string, err error) error {
+	var e *graph.Error
+	if !errors.As(err, &e) {
+		return fmt.Errorf("discard %s: %w", path, err)
+	}
+	named := *e
+	named.Op, named.Item = "discard", path
+	return &named
+}
+
+// unseen says why the service's version of something could not be had, and what to do.
+func unseen(err error) string {
+	var e *graph.Error
+	if !errors.As(err, &e) {
+		return WhyEnded(err)
+	}
+	words := string(e.Kind)
+	if e.Message != "" {
+		words += ": " + e.Message
+	}
+	if e.Kind == graph.Denied {
+		return "you may not see this there; ask the owner for permission, and discard it then (" + words + ")"
+	}
+	return "the service does not hand it out now; discard it again later (" + words + ")"
 }
 
 // Why something is not given up.
@@ -238,12 +279,16 @@ func (d *discarder) restore(ctx context.Context, id graph.ItemID, seen map[graph
 			}
 		}
 	}
+	var refused error // of one of them, which the others do not wait for
 	for _, below := range d.view.Below[id] {
 		if err := d.restore(ctx, below, seen); err != nil {
-			return err
+			if !alone(ctx, err) {
+				return err
+			}
+			refused = err
 		}
 	}
-	return nil
+	return refused
 }
 
 // drop removes what is new here.

@@ -17,6 +17,7 @@ import (
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush"
 	"github.com/duskfs/duskfs/flush/simtest"
+	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/graphtest"
 )
 
@@ -449,5 +450,74 @@ func TestChangesAreToldWithoutARequest(t *testing.T) {
 		if n := w.Server.Counts().Reads + w.Server.Counts().Writes; n > 0 {
 			t.Errorf("%d requests", n)
 		}
+	})
+}
+
+// What the service does not let us see stays and is told; the rest goes on.
+func TestDiscardGoesOnBesideWhatIsRefused(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		for _, p := range []string{"/a.txt", "/b.txt", "/c.txt", "/gone/closed.txt", "/gone/open.txt"} {
+			put(t, d, p, "before")
+		}
+	}, func(t *testing.T, w *simtest.World) {
+		for _, p := range []string{"/a.txt", "/b.txt", "/c.txt"} {
+			must(t, w.Write(p, []byte("after")))
+		}
+		must(t, w.Remove("/gone"))
+		w.Refresh()
+		for _, p := range []string{"/b.txt", "/closed.txt"} {
+			w.Server.Inject(graphtest.Fault{Op: graphtest.OpItem, Place: p, Status: 403, Code: "accessDenied", Message: "closed to you", Times: -1})
+		}
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/"})
+		must(t, err)
+		got := map[string]flush.Discarded{}
+		for _, d := range done {
+			got[d.Change.Path] = d
+		}
+		b, gone := got["/b.txt"], got["/gone"]
+		if len(done) != 4 || got["/a.txt"].Trash == "" || got["/c.txt"].Trash == "" || b.Trash != "" ||
+			!strings.HasPrefix(b.Refused, "you may not see this there; ask the owner") || !strings.Contains(b.Refused, "closed to you") ||
+			!strings.HasPrefix(gone.Refused, "not all of it is back: you may not see this there") {
+			t.Errorf("done: %+v", done)
+		}
+		for p, want := range map[string]string{"/a.txt": "before", "/b.txt": "after", "/c.txt": "before", "/gone/open.txt": "before"} {
+			if is, err := w.Read(p); err != nil || string(is) != want {
+				t.Errorf("%s: %q, %v", p, is, err)
+			}
+		}
+		w.Server.ClearFaults()
+		w.Flush()
+		w.Equal()
+	})
+}
+
+// What stops everything ends it, and what was given up by then is told all the same.
+func TestDiscardThatEndsEarlyTellsHowFarItCame(t *testing.T) {
+	in(t, func(d *graphtest.Drive) {
+		for _, p := range []string{"/a.txt", "/b.txt", "/c.txt"} {
+			put(t, d, p, "before")
+		}
+	}, func(t *testing.T, w *simtest.World) {
+		for _, p := range []string{"/a.txt", "/b.txt", "/c.txt"} {
+			must(t, w.Write(p, []byte("after")))
+		}
+		asked := 0
+		w.Between(func(r *http.Request, under http.RoundTripper) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/items/") && !strings.Contains(r.URL.Path, "delta") {
+				if asked++; asked == 2 {
+					w.Server.SetOffline(true)
+				}
+			}
+			return under.RoundTrip(r)
+		})
+		done, err := w.Engine.Discard(t.Context(), false, flush.Path{Drive: w.Num, Path: "/"})
+		if !errors.Is(err, graph.Offline) || !strings.HasPrefix(err.Error(), "discard /b.txt: ") {
+			t.Errorf("error: %v", err)
+		}
+		if len(done) != 2 || done[0].Refused != "" || done[0].Trash == "" || done[1].Change.Path != "/b.txt" || done[1].Refused == "" {
+			t.Errorf("done: %+v", done)
+		}
+		w.Between(nil)
+		w.Server.SetOffline(false)
 	})
 }

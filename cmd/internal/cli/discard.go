@@ -30,8 +30,9 @@ With --list it shows what is in that trash and does nothing else; that needs no 
 back, copy it to where it is wanted: the next flush sends it like any other work.
 
 Exit status: 0 done, also if there was nothing, or no was the answer; 1 failed (offline, for one);
-2 it could not ask, nothing was changed; 3 something was open and stays, 10 no mount is running,
-11 sign-in needed.`,
+2 it could not ask, nothing was changed; 3 something stays, since it is open or the service does not
+let you see it, 10 no mount is running, 11 sign-in needed. If it ends early, what was given up by then
+is listed all the same.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if list && (len(args) > 0 || yes || dry) {
 				return usage("--list shows all of the local trash, and goes with no PATH, --yes or --dry-run")
@@ -117,10 +118,17 @@ func (a *app) discard(ctx context.Context, args []string, yes, dry bool) error {
 	}
 	r.DryRun = false
 	done, err := d.Discard(ctx, r)
-	if err != nil {
+	switch {
+	case err == nil:
+		return a.writeDiscarded(done, false)
+	case len(done) == 0:
 		return fmt.Errorf("%s%w", offline(graph.KindOf(err)), err)
 	}
-	return a.writeDiscarded(done, false)
+	var told *outcome
+	if werr := a.writeDiscarded(done, false); werr != nil && !errors.As(werr, &told) {
+		return errors.Join(err, werr)
+	}
+	return fmt.Errorf("it ended early, and the rest is kept: %w", err)
 }
 
 func (a *app) writeDiscarded(list []control.Discarded, dry bool) error {
@@ -144,7 +152,9 @@ func (a *app) writeDiscarded(list []control.Discarded, dry bool) error {
 		case a.json:
 			continue
 		case c.Refused != "":
-			text = "kept: " + text + because(c.Refused)
+			if text = "kept: " + text + because(c.Refused); c.Trash != "" {
+				text += "; a copy is in " + c.Trash
+			}
 		case dry:
 		case c.Trash != "":
 			trash = true

@@ -53,6 +53,7 @@ func TestMain(m *testing.M) {
 //	colleague share PATH         make a link there with which anybody can view it
 //	colleague misname PATH NAME  give it a name that nobody can give
 //	protect PATH on|off          make a folder read-only for everybody but colleagues
+//	closed PATH on|off           nobody may look at the item at PATH
 //	remote PATH TEXT             the file there has this text (and a newline); !PATH: there is none
 //	item keep PATH               remember the item at PATH, and its number of versions
 //	item same PATH N             it is still the same item, with N more versions
@@ -110,6 +111,13 @@ func TestScripts(t *testing.T) {
 			"await":  w.command(1, (*world).await),
 			"protect": w.command(2, func(w *world, _ *testscript.TestScript, args []string) error {
 				return w.drive.Protect(args[0], args[1] == "on")
+			}),
+			"closed": w.command(2, func(w *world, _ *testscript.TestScript, args []string) error {
+				w.server.ClearFaults()
+				if args[1] == "on" {
+					w.server.Inject(graphtest.Fault{Op: graphtest.OpItem, Place: args[0], Status: 403, Code: "accessDenied", Times: -1})
+				}
+				return nil
 			}),
 			"unpack": w.command(2, (*world).unpack),
 			"fill":   w.command(1, (*world).fill),

@@ -58,7 +58,7 @@ func (c *Client) Diff(ctx context.Context, paths []string) ([]Change, error) {
 
 // Discard implements API.
 func (c *Client) Discard(ctx context.Context, r DiscardRequest) ([]Discarded, error) {
-	return get[[]Discarded](ctx, c, http.MethodPost, "discard", r)
+	return stream[[]Discarded](ctx, c, "discard", r, nil)
 }
 
 // Conflicts implements API.
@@ -140,17 +140,23 @@ func stream[R any](ctx context.Context, c *Client, what string, in any, progress
 			}
 			return none, fmt.Errorf("the daemon of %s stopped in the midst of the %s; unsent changes are kept", c.mount, what)
 		}
-		if l.Progress != nil && progress != nil {
-			progress(*l.Progress)
+		if l.Progress != nil {
+			if progress != nil {
+				progress(*l.Progress)
+			}
+			continue
+		}
+		var res R
+		if l.Result != nil { // an empty list comes as none
+			res = *l.Result
 		}
 		switch {
-		case l.Result == nil:
 		case l.Error == nil:
-			return *l.Result, nil
+			return res, nil
 		case ctx.Err() != nil:
-			return *l.Result, ctx.Err()
+			return res, ctx.Err()
 		default:
-			return *l.Result, l.Error
+			return res, l.Error
 		}
 	}
 }

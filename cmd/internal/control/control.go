@@ -33,7 +33,8 @@ type API interface {
 	// Diff lists what a flush would have to send, of everything or of what is at or below some
 	// absolute paths. It costs no request to the service.
 	Diff(ctx context.Context, paths []string) ([]Change, error)
-	// Discard gives up local changes. What exists only here is put into the local trash first.
+	// Discard gives up local changes. What exists only here is put into the local trash first. What was done by then is
+	// returned together with an error.
 	Discard(ctx context.Context, r DiscardRequest) ([]Discarded, error)
 	// Conflicts lists what waits for a decision: all of it, or that of which one version is at or below some absolute paths.
 	Conflicts(ctx context.Context, paths []string) ([]Pair, error)

@@ -31,6 +31,12 @@ func (d *daemon) Diff(_ context.Context, paths []string) ([]Change, error) {
 	return []Change{{Kind: "new", Path: strings.Join(paths, "+"), Size: 5}}, nil
 }
 func (d *daemon) Discard(_ context.Context, r DiscardRequest) ([]Discarded, error) {
+	if r.DryRun {
+		return nil, &graph.Error{Op: "discard", Kind: graph.SignIn}
+	}
+	if len(r.Paths) == 2 {
+		return []Discarded{{Trash: "/trash/a"}}, &graph.Error{Op: "discard", Item: r.Paths[1], Kind: graph.Offline}
+	}
 	return []Discarded{{Change: Change{Kind: "new", Path: r.Paths[0]}, Trash: "/trash/a"}}, nil
 }
 func (d *daemon) Conflicts(_ context.Context, paths []string) ([]Pair, error) {
@@ -118,6 +124,13 @@ func TestQuestionsAndAnswersArriveAsTheyWereSent(t *testing.T) {
 	}
 	if got, err := c.Discard(t.Context(), DiscardRequest{Paths: []string{"/a"}}); err != nil || len(got) != 1 || got[0].Path != "/a" || got[0].Trash != "/trash/a" {
 		t.Errorf("discard: %+v, %v", got, err)
+	}
+	got, err := c.Discard(t.Context(), DiscardRequest{Paths: []string{"/a", "/b"}})
+	if !errors.Is(err, graph.Offline) || len(got) != 1 || got[0].Trash != "/trash/a" {
+		t.Errorf("discard that ends early: %+v, %v", got, err)
+	}
+	if got, err := c.Discard(t.Context(), DiscardRequest{DryRun: true}); !errors.Is(err, graph.SignIn) || got != nil {
+		t.Errorf("discard that does not begin: %+v, %v", got, err)
 	}
 	if got, err := c.Conflicts(t.Context(), []string{"/a", "/b"}); err != nil || len(got) != 1 || got[0].Path != "/a+/b" {
 		t.Errorf("conflicts: %+v, %v", got, err)

@@ -50,7 +50,9 @@ func Serve(l net.Listener, api API, log *slog.Logger) *Server {
 	mux.HandleFunc("POST /v1/flush", s.call(streamed(api.Flush)))
 	mux.HandleFunc("POST /v1/upload", s.call(streamed(api.Upload)))
 	mux.HandleFunc("POST /v1/diff", s.call(asked(api.Diff)))
-	mux.HandleFunc("POST /v1/discard", s.call(asked(api.Discard)))
+	mux.HandleFunc("POST /v1/discard", s.call(streamed(func(ctx context.Context, r DiscardRequest, _ func(flush.Progress)) ([]Discarded, error) {
+		return api.Discard(ctx, r)
+	})))
 	mux.HandleFunc("POST /v1/conflicts", s.call(asked(api.Conflicts)))
 	mux.HandleFunc("POST /v1/resolve", s.call(asked(done(api.Resolve))))
 	mux.HandleFunc("POST /v1/pause", s.call(asked(done(api.Pause))))
@@ -165,7 +167,7 @@ type line[R any] struct {
 	Error    *Failure        `json:"error,omitempty"`
 }
 
-// streamed makes a handler of a call that tells how far it has come.
+// streamed makes a handler of a call that tells how far it has come, or whose result counts also if there is an error.
 func streamed[Q, R any](do func(context.Context, Q, func(flush.Progress)) (R, error)) func(context.Context, http.ResponseWriter, *http.Request) {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request) {
 		req, err := read[Q](r)
