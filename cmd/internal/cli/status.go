@@ -191,6 +191,9 @@ func nextFlush(f control.Flush) string {
 	if f.Next != nil {
 		when = append(when, "next "+f.Next.Local().Format("Mon 15:04"))
 	}
+	if f.ReadOnly {
+		return "never: the mount is read-only"
+	}
 	if f.After > 0 {
 		when = append(when, "when nothing was changed for "+config.Period(f.After))
 	}

@@ -18,7 +18,7 @@ func (a *app) unmountCommand() *cobra.Command {
 		Long: `Ends a mount, and says what was not sent: that is kept and is there again at the next mount. Programs
 that use the mount are named and waited for, and after ten seconds it is detached from them. A
 mount whose daemon was killed is cleared. With flush.on-unmount changes are sent first, and the mount
-ends whether that succeeds or not.
+ends whether that succeeds or not; while paused, only --flush sends. A read-only mount sends nothing.
 
 Exit status: 0 it is unmounted, 1 failed, 2 wrong usage, 3 or 11 with --flush, if that ended so; then it
 stays mounted. 10 no mount is running.`,
@@ -56,17 +56,24 @@ func (a *app) unmountLive(ctx context.Context, path string, send bool) error {
 	if path != "" && a.abs(path) != d.Mount() {
 		return usage("%s is no mountpoint; it lies in the mount at %s", path, d.Mount())
 	}
-	if send {
-		if err := a.flush(ctx, d, control.FlushRequest{}); err != nil {
-			fmt.Fprintf(a.Err, "%s stays mounted, since not everything was sent\n", d.Mount())
-			return err
-		}
-	}
 	before, err := d.Status(ctx)
 	if err != nil {
 		return err
 	}
-	if before.Flush.OnUnmount && !send && before.Pending.Items > 0 {
+	switch {
+	case before.Flush.ReadOnly:
+	case send:
+		if err := a.flush(ctx, d, control.FlushRequest{}); err != nil {
+			fmt.Fprintf(a.Err, "%s stays mounted, since not everything was sent\n", d.Mount())
+			return err
+		}
+		if before, err = d.Status(ctx); err != nil {
+			return err
+		}
+	case !before.Flush.OnUnmount || before.Pending.Items == 0:
+	case before.Flush.Paused:
+		fmt.Fprintln(a.Err, "not sent: paused until `duskfs resume`; `duskfs unmount --flush` sends all the same")
+	default:
 		var told *outcome
 		if err := a.flush(ctx, d, control.FlushRequest{}); err != nil && (!errors.As(err, &told) || told.err != nil) {
 			fmt.Fprintf(a.Err, "not everything was sent: %s\n", oneLine(err))

@@ -274,7 +274,11 @@ type Flush struct {
 	Paused    bool          `json:"paused"`
 	OnUnmount bool          `json:"on_unmount"`
 	After     time.Duration `json:"after_ns"`
-	Error     string        `json:"error,omitempty"`
+	// ReadOnly: every drive was mounted to refuse changes, so that nothing is ever sent.
+	ReadOnly bool `json:"read_only"`
+	// Interrupted: whoever asked for the last one broke it off, or the mount ended; that is no failure.
+	Interrupted bool   `json:"interrupted"`
+	Error       string `json:"error,omitempty"`
 }
 
 // Well reports whether nothing wants attention: nothing deferred or held back, no conflict, the service within

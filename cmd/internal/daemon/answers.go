@@ -115,9 +115,12 @@ func (a *answers) Status(context.Context) (control.Status, error) {
 		Doubt:   m.store.Doubt(),
 		Auth:    m.account.auth(),
 		Refresh: control.Refresh{State: "idle"},
-		Flush: control.Flush{
-			State: "idle", Next: moment(st.Next), Rule: st.Rule, After: m.cfg.Flush.After, Paused: st.Paused, OnUnmount: m.cfg.Flush.OnUnmount && !m.cfg.ReadOnly,
-		},
+		Flush:   control.Flush{State: "idle", Paused: st.Paused, ReadOnly: true},
+	}
+	if m.writable() == nil {
+		s.Flush = control.Flush{
+			State: "idle", Next: moment(st.Next), Rule: st.Rule, After: m.cfg.Flush.After, Paused: st.Paused, OnUnmount: m.cfg.Flush.OnUnmount,
+		}
 	}
 	used, err := m.store.Content().Used()
 	if err != nil {
