@@ -42,6 +42,7 @@ type keeper struct {
 	met         bool // reached since the engine was made
 	wrote       bool // the service has taken a change since then
 	refused     bool // it has not, and said that it may not be made
+	settled     bool // since the last receipt a flush for all of the drive has ended well that had nothing to send
 	err         error
 	errAt       time.Time
 	told        map[NoticeKind]bool // what was announced and has not ended
@@ -91,6 +92,13 @@ func (k *keeper) learn(sent, denied int) {
 	if is != was && k.o.Refused != nil {
 		k.o.Refused(k.d.Num, is)
 	}
+}
+
+// settle takes in whether the last flush has left no receipt since it ended well with nothing to send.
+func (k *keeper) settle(settled bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.settled = settled
 }
 
 // wakeUp ends the sleep of a drive.
@@ -183,6 +191,7 @@ func (k *keeper) status() DriveStatus {
 	s := DriveStatus{Drive: k.d.Num, Name: k.d.Name, ReadOnly: k.d.ReadOnly, Conflicts: []cache.Report{}}
 	k.mu.Lock()
 	s.State, s.LastRefresh, s.Refused = k.state, k.lastRefresh, k.refused
+	settled := k.settled
 	if k.progress != nil {
 		p := *k.progress
 		s.Progress = &p
@@ -215,6 +224,11 @@ func (k *keeper) status() DriveStatus {
 	failed(err)
 	if len(receipts) > 0 {
 		s.LastFlush = &receipts[0]
+	}
+	if s.LastFlush != nil && s.Pending.Items > 0 && !settled {
+		if s.Interrupted = s.LastFlush.Error == WhyEnded(context.Canceled); !s.Interrupted {
+			s.FlushError = s.LastFlush.Error
+		}
 	}
 	return s
 }

@@ -374,6 +374,9 @@ func (f *flight) close(ctx context.Context, err error) error {
 	f.res.Left = p.Items
 	if perr != nil || len(f.receipt.Steps) == 0 {
 		told = len(f.receipt.Steps) == 0
+		if perr == nil && err == nil && len(f.last.Steps) == 0 && !f.DryRun && !f.receipt.Part {
+			f.settle(true)
+		}
 		return perr
 	}
 	f.receipt.Ended, f.receipt.Sent, f.receipt.Bytes = f.o.Now(), f.res.Sent, f.res.Bytes
@@ -391,6 +394,7 @@ func (f *flight) close(ctx context.Context, err error) error {
 		return err
 	}
 	f.res.Receipt = &r
+	f.settle(false)
 	if err := f.o.Store.Sync(); err != nil {
 		return err
 	}

@@ -294,6 +294,10 @@ type DriveStatus struct {
 	Conflicts   []cache.Report `json:"conflicts"`
 	LastRefresh time.Time      `json:"last_refresh"` // last one that succeeded
 	LastFlush   *cache.Receipt `json:"last_flush,omitempty"`
+	// FlushError is why the last flush ended early. It is empty if it did not, if nothing is pending any more, if one for all
+	// of the drive has ended well since, and if it was Interrupted: by whoever asked for it, or by the end of Run.
+	FlushError  string `json:"flush_error,omitempty"`
+	Interrupted bool   `json:"interrupted"`
 	// Error is why the last cycle failed, empty if it did not; Kind its kind: Offline, SignIn, ….
 	Error string     `json:"error,omitempty"`
 	Kind  graph.Kind `json:"kind,omitempty"`

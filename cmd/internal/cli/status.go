@@ -164,7 +164,11 @@ func writeStatus(w io.Writer, s control.Status) error {
 	}
 	p.line("  sign-in    %s as %s%s", s.Auth.State, s.Auth.Account, because(s.Auth.Error))
 	p.line("  refresh    %s, last %s%s", s.Refresh.State, ago(s.Refresh.Last), because(s.Refresh.Error))
-	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), nextFlush(s.Flush), because(s.Flush.Error))
+	why := s.Flush.Error
+	if why == "" && s.Flush.Interrupted && s.Flush.State == "idle" {
+		why = "the last one was interrupted; `duskfs flush` goes on"
+	}
+	p.line("  flush      %s, last %s, %s%s", s.Flush.State, ago(s.Flush.Last), nextFlush(s.Flush), because(why))
 	p.line("  cache      %s in %s", size(s.Cache.Bytes), s.Cache.Dir)
 	return p.err
 }
@@ -187,12 +191,12 @@ func nextFlush(f control.Flush) string {
 	if f.Paused {
 		return "paused until `duskfs resume`"
 	}
+	if f.ReadOnly {
+		return "never: the mount is read-only"
+	}
 	var when []string
 	if f.Next != nil {
 		when = append(when, "next "+f.Next.Local().Format("Mon 15:04"))
-	}
-	if f.ReadOnly {
-		return "never: the mount is read-only"
 	}
 	if f.After > 0 {
 		when = append(when, "when nothing was changed for "+config.Period(f.After))

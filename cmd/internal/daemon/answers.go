@@ -189,8 +189,9 @@ func (m *mount) addDrive(s *control.Status, d drive, ds flush.DriveStatus) {
 	}
 	if ds.LastFlush != nil {
 		s.Flush.Last = later(s.Flush.Last, moment(ds.LastFlush.Ended))
-		if ds.LastFlush.Error != "" {
-			s.Flush.State, s.Flush.Error = "failing", ended(ds.LastFlush.Error, ds.LastFlush.Ended)
+		s.Flush.Interrupted = s.Flush.Interrupted || ds.Interrupted
+		if ds.FlushError != "" {
+			s.Flush.State, s.Flush.Error = "failing", ended(ds.FlushError, ds.LastFlush.Ended)
 		}
 	}
 	if trouble != "" {
