@@ -11,7 +11,6 @@ import (
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
-	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
@@ -129,7 +128,7 @@ func sorted(list []plan.Change) []plan.Change {
 
 // alone reports whether the service refused something by itself, so that the rest can go on.
 func alone(ctx context.Context, err error) bool {
-	return graph.KindOf(err) != "" && !push.Stops(ctx, err)
+	return graph.KindOf(err) != "" && !graph.Stops(ctx, err)
 }
 
 // about makes an error of a call one of giving up what is at a path.

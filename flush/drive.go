@@ -163,7 +163,7 @@ func (k *keeper) receive(ctx context.Context, dry bool) (refresh.Result, error) 
 	if err != nil {
 		return refresh.Result{}, err
 	}
-	if err := k.pusher.Recover(ctx, info.Drive.Type == "documentLibrary", !dry && !k.d.ReadOnly); err != nil {
+	if err := k.pusher.Recover(ctx, info.Drive.Library(), !dry && !k.d.ReadOnly); err != nil {
 		return refresh.Result{}, err
 	}
 	r, err := k.refresher.Run(ctx)

@@ -276,7 +276,7 @@ func (f *flight) same(ctx context.Context) error {
 	if !graph.SameDrive(d.ID, info.Drive.ID) || n.Base == nil || n.Base.Item != root.ID {
 		return fmt.Errorf("%s: %w", f.d.Name, ErrOtherDrive)
 	}
-	f.root, f.library = root, d.Type == "documentLibrary"
+	f.root, f.library = root, d.Library()
 	return nil
 }
 

@@ -27,7 +27,7 @@ func (f *flight) publish(ctx context.Context) error {
 		switch {
 		case errors.Is(err, graph.NotExist):
 			continue // deleted there meanwhile
-		case push.Stops(ctx, err):
+		case graph.Stops(ctx, err):
 			f.note.setUnpublished(f.d.Num, append(left, list[i:]...))
 			return err
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/cache/content"
 	"github.com/duskfs/duskfs/flush/plan"
-	"github.com/duskfs/duskfs/flush/push"
 	"github.com/duskfs/duskfs/graph"
 	"github.com/duskfs/duskfs/graph/name"
 )
@@ -33,7 +32,7 @@ func (k *keeper) rescue(ctx context.Context, s plan.Step, item graph.ItemID, bet
 		if ok {
 			ino, err := k.copyOf(ctx, history, s, item, p)
 			switch {
-			case err != nil && push.Stops(ctx, err):
+			case err != nil && graph.Stops(ctx, err):
 				return err
 			case err != nil:
 				k.o.Logger.Warn("an overwritten version could not be fetched; the version history has it", "path", s.Path, "err", err)

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,6 +79,12 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Is(target error) bool {
 	k, ok := target.(Kind)
 	return ok && k == e.Kind
+}
+
+// Stops reports whether a call failed for what stops all of them for now, and not by itself: the service is out of reach
+// or asks for a pause, the sign-in is dead, or ctx has ended.
+func Stops(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, Offline) || errors.Is(err, SignIn) || errors.Is(err, Throttled)
 }
 
 // KindOf returns the kind of an error that came from this vocabulary, and "" for others.

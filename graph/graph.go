@@ -234,6 +234,9 @@ type Drive struct {
 	Quota   Quota
 }
 
+// Library reports whether the drive is a library of SharePoint.
+func (d Drive) Library() bool { return d.Type == "documentLibrary" }
+
 // Quota is the space of a drive in bytes. A zero Total means unknown (graph-facts §16).
 type Quota struct {
 	Total     int64

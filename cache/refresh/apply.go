@@ -165,7 +165,7 @@ func (c *cycle) settle(ctx context.Context, k cache.Case) (bool, error) {
 		switch r.Verb {
 		case cache.NeedItem:
 			item, ierr := c.item(ctx, k.Incoming.ID)
-			if ierr != nil && !stops(ctx, ierr) {
+			if ierr != nil && !graph.Stops(ctx, ierr) {
 				c.o.Logger.Debug("an item cannot be read, and waits", "drive", c.o.Drive, "item", k.Incoming.ID, "err", ierr)
 				return false, nil
 			}
@@ -257,7 +257,7 @@ func (c *cycle) hash(ctx context.Context, k cache.Case) (localHash, error) {
 	if in := k.Incoming; h.hash.Equal(in.Hash) && h.size == in.Size && h.size > 0 {
 		if h.unlike, err = c.unlike(ctx, in, snap); err != nil {
 			h.release()
-			if errors.Is(err, content.ErrUnsealed) || graph.KindOf(err) != "" && !stops(ctx, err) {
+			if errors.Is(err, content.ErrUnsealed) || graph.KindOf(err) != "" && !graph.Stops(ctx, err) {
 				err = nil // the next cycle knows more
 			}
 			return localHash{}, err

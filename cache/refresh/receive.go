@@ -206,7 +206,7 @@ func (c *cycle) ask(ctx context.Context, ids []graph.ItemID) ([]graph.Item, erro
 			item, err := c.item(ctx, id)
 			if err == nil {
 				items[i] = item
-			} else if stops(ctx, err) {
+			} else if graph.Stops(ctx, err) {
 				return err
 			} else {
 				c.o.Logger.Warn("an item cannot be read; it stays as it is here", "drive", c.o.Drive, "item", id, "err", err)
@@ -216,11 +216,6 @@ func (c *cycle) ask(ctx context.Context, ids []graph.ItemID) ([]graph.Item, erro
 	}
 	err := g.Wait()
 	return slices.DeleteFunc(items, func(i graph.Item) bool { return i.ID == "" }), err
-}
-
-// stops reports whether a call failed for what stops all of them for now, and not by itself.
-func stops(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, graph.Offline) || errors.Is(err, graph.SignIn) || errors.Is(err, graph.Throttled)
 }
 
 // item reads an item by its id. One that the service says twice it has not is a tombstone.

@@ -92,7 +92,7 @@ func (p *Pusher) republish(ctx context.Context, a cache.Attempt, id graph.ItemID
 		return nil
 	}
 	_, err := CheckIn(ctx, c, id)
-	if err == nil || Stops(ctx, err) {
+	if err == nil || graph.Stops(ctx, err) {
 		return err
 	}
 	called := a.Name

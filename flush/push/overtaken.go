@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"errors"
 	"io"
 	"slices"
 
@@ -21,7 +20,7 @@ func (p *Pusher) rescue(ctx context.Context, a cache.Attempt, s plan.Step, now g
 	}
 	past, err := overtaken(ctx, p.o.Service, history, a, now)
 	switch {
-	case err != nil && Stops(ctx, err):
+	case err != nil && graph.Stops(ctx, err):
 		return err
 	case err != nil:
 		p.o.Logger.Warn("cannot tell whether another change was overwritten; the version history of the file has it", "name", now.Name, "err", err)
@@ -30,11 +29,6 @@ func (p *Pusher) rescue(ctx context.Context, a cache.Attempt, s plan.Step, now g
 		return nil
 	}
 	return p.o.Overtaken(ctx, s, now.ID, past)
-}
-
-// Stops reports whether a call failed for what stops all of them for now, and not by itself.
-func Stops(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, graph.Offline) || errors.Is(err, graph.SignIn) || errors.Is(err, graph.Throttled)
 }
 
 // recent is how many versions are looked through where the service does not count.

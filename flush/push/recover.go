@@ -30,7 +30,7 @@ func (p *Pusher) Recover(ctx context.Context, library, sends bool) error {
 	for _, a := range attempts {
 		now, err := p.look(ctx, a)
 		switch gone := errors.Is(err, graph.NotExist); {
-		case err != nil && !gone && Stops(ctx, err):
+		case err != nil && !gone && graph.Stops(ctx, err):
 			return err
 		case err != nil && !gone:
 			p.keepSession(a)

@@ -342,7 +342,7 @@ func (t *task) lookUp(ctx context.Context, err error) (_ verdict, again bool) {
 		return t.refused(ctx, err), false
 	case errors.Is(look, graph.NotExist) && t.s.Op == plan.Create, look == nil && t.s.Op == plan.Replace && sameBytes(now, t.n.Base):
 		return verdict{}, true
-	case look != nil && lost && Stops(ctx, look):
+	case look != nil && lost && graph.Stops(ctx, look):
 		return t.fatal(look), false // Recover looks again
 	case look != nil:
 		return t.refused(ctx, look), false

@@ -147,7 +147,7 @@ func (r *run) carryOut(ctx context.Context) error {
 }
 
 // library reports whether files can be checked out there.
-func (r *run) library() bool { return r.o.Drive.Type == "documentLibrary" }
+func (r *run) library() bool { return r.o.Drive.Library() }
 
 // ordered is the plan in the order that was asked for: folders first, parents before what is in them.
 func (r *run) ordered() plan.Plan {

@@ -24,12 +24,12 @@ const (
 	maxEmptyPages = 200
 )
 
-// Drive is one drive of a client. It implements graph.Service and holds no state of its own but the type of the drive,
-// which never changes.
+// Drive is one drive of a client. It implements graph.Service and holds no state of its own but whether the drive is a
+// library, which never changes.
 type Drive struct {
-	c    *Client
-	id   graph.DriveID
-	kind atomic.Pointer[string] // nil as long as nobody has asked
+	c     *Client
+	id    graph.DriveID
+	isLib atomic.Pointer[bool] // nil as long as nobody has asked
 }
 
 var _ graph.Service = (*Drive)(nil)
@@ -57,18 +57,18 @@ func (d *Drive) Drive(ctx context.Context) (graph.Drive, error) {
 		return graph.Drive{}, err
 	}
 	is := w.drive("")
-	d.kind.Store(&is.Type)
+	isLib := is.Library()
+	d.isLib.Store(&isLib)
 	return is, nil
 }
 
 // library reports whether the drive is a library. The service is asked once.
 func (d *Drive) library(ctx context.Context) (bool, error) {
-	if d.kind.Load() == nil {
-		if _, err := d.Drive(ctx); err != nil {
-			return false, err
-		}
+	if known := d.isLib.Load(); known != nil {
+		return *known, nil
 	}
-	return *d.kind.Load() == "documentLibrary", nil
+	is, err := d.Drive(ctx)
+	return is.Library(), err
 }
 
 // Item returns an item by its id.

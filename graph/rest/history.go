@@ -3,7 +3,6 @@ package rest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -74,7 +73,7 @@ func (s *sending) lookBack(ctx context.Context, seen wireItem, now graph.Item) e
 	defer cancel()
 	versions, err := s.d.Versions(ctx, s.u.ID)
 	switch {
-	case err != nil && (ctx.Err() != nil || errors.Is(err, graph.Offline) || errors.Is(err, graph.Throttled) || errors.Is(err, graph.SignIn)):
+	case err != nil && graph.Stops(ctx, err):
 		return s.fault(graph.Lost, "it is there, and whether another change was overwritten cannot be told yet: "+err.Error())
 	case err != nil:
 		s.d.c.opts.Logger.WarnContext(ctx, "cannot tell whether another change was overwritten; the version history of the file has it", "item", s.label, "error", err)

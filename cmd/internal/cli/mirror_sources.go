@@ -148,7 +148,7 @@ func copyName(d graph.Drive, taken map[string]bool) string {
 	switch {
 	case d.Site != "":
 		name = d.Site + " - " + d.Name
-	case d.Owner != "" && d.Type != "documentLibrary":
+	case d.Owner != "" && !d.Library():
 		name = d.Owner
 	}
 	name = strings.Trim(strings.Map(func(r rune) rune {

@@ -164,7 +164,7 @@ func (a *Account) Drives(ctx context.Context, query string) ([]Found, error) {
 	all := []Found{}
 	for i, d := range drives {
 		all = append(all, Found{
-			Drive: typed(d, i == 0 && query == "" && d.Site == "" && d.Type != "documentLibrary"), ID: string(d.ID), Name: d.Name, Type: d.Type, Owner: d.Owner, Site: d.Site, URL: d.WebURL,
+			Drive: typed(d, i == 0 && query == "" && d.Site == "" && !d.Library()), ID: string(d.ID), Name: d.Name, Type: d.Type, Owner: d.Owner, Site: d.Site, URL: d.WebURL,
 			Quota: Quota{Total: d.Quota.Total, Used: d.Quota.Used, Remaining: d.Quota.Remaining},
 		})
 	}
@@ -179,7 +179,7 @@ func typed(d graph.Drive, own bool) string {
 	}
 	byID := rest.Spec{Where: rest.ByID, Name: string(d.ID)}.String()
 	u, err := url.Parse(d.WebURL)
-	if err != nil || u.Host == "" || d.Type != "documentLibrary" || d.Name == "" || strings.Count(strings.Trim(u.Path, "/"), "/") < 1 {
+	if err != nil || u.Host == "" || !d.Library() || d.Name == "" || strings.Count(strings.Trim(u.Path, "/"), "/") < 1 {
 		return byID
 	}
 	s := rest.Spec{Where: rest.Site, Name: u.Host, Path: path.Dir(u.Path), Library: d.Name}

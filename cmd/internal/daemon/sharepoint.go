@@ -41,7 +41,7 @@ func (m *mount) sharePoint(ctx context.Context, spec rest.Spec, names *book, kno
 		}
 		return m.libraries(spec, infos), nil
 	}
-	found = slices.DeleteFunc(found, func(d graph.Drive) bool { return d.Type != "documentLibrary" })
+	found = slices.DeleteFunc(found, func(d graph.Drive) bool { return !d.Library() })
 	infos := make([]cache.DriveInfo, len(found))
 	g, asking := errgroup.WithContext(asking)
 	g.SetLimit(rootsAtOnce)
