@@ -252,24 +252,28 @@ func TestANameThatATwinHasThereIsTaken(t *testing.T) {
 
 // Who has come to be called as a twin is shown, and whose true name is then taken, gets a name of its own.
 func TestWhatIsCalledLikeATwinAndIsNoneStepsAside(t *testing.T) {
-	marked := name.Twin("A", 0)
-	for _, also := range []string{"", "new.txt"} {
-		t.Run("over it goes what is known or new: "+also, func(t *testing.T) {
+	for what, c := range map[string]struct {
+		folder, twin string
+		do           func(w *simtest.World, marked string) error
+	}{
+		"what is known goes over it": {"a", "A", func(w *simtest.World, marked string) error { return w.Move("/x/known.txt", marked) }},
+		"what is new goes over it": {"a", "A", func(w *simtest.World, marked string) error {
+			return errors.Join(w.Write("/x/new.txt", []byte("new")), w.Move("/x/new.txt", marked))
+		}},
+		"it changes names with what is new": {composed, decomposed, func(w *simtest.World, marked string) error {
+			return errors.Join(w.Write("/x/new.txt", []byte("new")), w.Exchange("/x/new.txt", marked))
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
 			in(t, func(d *graphtest.Drive) {
-				put(t, d, "/x/a/in.txt", "in")
+				put(t, d, "/x/"+c.folder+"/in.txt", "in")
 				put(t, d, "/x/known.txt", "known")
 			}, func(t *testing.T, w *simtest.World) {
 				time.Sleep(time.Minute) // of the bubble
-				odd(t, w.Far, "/x", "A", "twin")
+				odd(t, w.Far, "/x", c.twin, "twin")
 				w.Refresh()
-				must(t, w.Remove("/x/a/in.txt"), w.Remove("/x/a"))
-				over := "/x/known.txt"
-				if also != "" {
-					over = "/x/" + also
-					must(t, w.Write(over, []byte("new")))
-				}
-				must(t, w.Move(over, "/x/"+marked))
-				put(t, w.Far, "/x/a/more.txt", "a colleague's") // so the folder comes back
+				must(t, w.Remove("/x/"+c.folder+"/in.txt"), w.Remove("/x/"+c.folder), c.do(w, "/x/"+name.Twin(c.twin, 0)))
+				put(t, w.Far, "/x/"+c.folder+"/more.txt", "a colleague's") // so the folder comes back
 				w.Flush()
 				w.Flush()
 				w.Refresh()

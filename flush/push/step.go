@@ -296,12 +296,11 @@ func (t *task) refused(ctx context.Context, err error) verdict {
 		return verdict{Done: Done{Outcome: Skipped, Reason: explain(err)}, again: true} // Recover looks again
 	case graph.Changed, graph.Exist, graph.NotExist:
 		v := verdict{Done: Done{Outcome: Conflict, Reason: explain(err)}, again: true}
-		switch {
-		case !t.req.Last:
+		if !t.req.Last {
 			v = t.forget(v)
-		case kind == graph.Exist:
-			v = t.taken(err)
-		default:
+		} else if other, ok := t.apart(err); ok {
+			v = other
+		} else {
 			v = t.fail(err, Conflict)
 		}
 		v.ask = t.doubtful(ctx, kind)
@@ -335,18 +334,18 @@ func (t *task) doubtful(ctx context.Context, kind graph.Kind) []graph.ItemID {
 // fail defers the change.
 func (t *task) fail(err error, o Outcome) verdict { return t.put(err, o, t.p.o.Outbox.Fail) }
 
-// taken defers a change whose name something else has there, or gives it another name if no flush can ever send it by
-// this one.
-func (t *task) taken(err error) verdict {
+// apart gives what was refused since its name is taken another name, if no flush can ever send it by this one. If ok is
+// false it is nothing of that kind.
+func (t *task) apart(err error) (_ verdict, ok bool) {
+	if !errors.Is(err, graph.Exist) {
+		return verdict{}, false
+	}
 	called, e := t.p.o.Outbox.Apart(t.a)
-	switch {
-	case e != nil:
-		return t.fatal(e)
-	case called == "":
-		return t.fail(err, Conflict)
+	if e != nil {
+		return t.fatal(e), true
 	}
 	reason := fmt.Sprintf("to the service its name is that of something else there; it is called %q now, and goes with the next flush", called)
-	return verdict{Done: Done{Outcome: Conflict, Reason: reason, Kind: graph.Exist, Request: requestOf(err)}}
+	return verdict{Done: Done{Outcome: Conflict, Reason: reason, Kind: graph.Exist, Request: requestOf(err)}}, called != ""
 }
 
 // put defers the change, and records that as told.

@@ -359,6 +359,9 @@ func answered(err error) bool {
 // stubborn is the verdict on an upload that the service refuses as if something had been changed there, though
 // nothing was: another upload is under way, for one.
 func (t *task) stubborn(err error) verdict {
+	if v, ok := t.apart(err); ok {
+		return v
+	}
 	e := graph.Error{Op: "upload", Kind: graph.Failed, Item: t.s.Path, Message: "it is refused, though nothing was changed there: " + err.Error(), Err: err}
 	var said *graph.Error
 	if errors.As(err, &said) {

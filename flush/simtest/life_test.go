@@ -187,6 +187,7 @@ var found = []struct {
 	{"twins", 41086, "two files had names that are one to the service, one of them that of a twin which had gone, and one was refused for ever"},
 	{"lost and written over", 41749, "a version of the second in which a file was last seen, though older, counted as overwritten and came as a copy"},
 	{"twins", 50426, "the same, where a folder that both have comes back"},
+	{"twins", 63571, "the same, of a new file that is not found by its true name"},
 	{"lost and written over", 51903, "the judge called lost what was among the versions of a file that the colleague removed before an answer was looked for"},
 	{"lost and written over", 53938, "versions that came between were counted from the newest one, though somebody had written since"},
 	{"in the midst and after", 81216, "the judge did not find what was in the bin of a folder that had been moved since"},
