@@ -65,6 +65,29 @@ func TestAnUploadThatWasBrokenOffIsGoneOnWithByTheNextProcess(t *testing.T) {
 	}
 }
 
+// What is put at once since its session is refused gets its time by a change of its own: that is another version of ours, and
+// nobody else's.
+func TestWhatIsPutAtOnceAfterASessionIsNotTakenForSomebodyElses(t *testing.T) {
+	in(t, func(d *graphtest.Drive) { put(t, d, "/big.bin", "before") }, func(t *testing.T, w *simtest.World) {
+		time.Sleep(time.Hour)
+		must(t, w.Write("/big.bin", simtest.Data("big", 2<<20)))
+		breakOff(t, w, 5)
+		w.Server.Inject(graphtest.Fault{Op: graphtest.OpFragment, Status: 401, Code: "unauthenticated"})
+		w.Server.Inject(graphtest.Fault{Op: graphtest.OpCreateSession, Status: 409, Code: "nameAlreadyExists", Times: -1})
+		w.Server.ResetCounts()
+		w.Flush()
+		w.Server.ClearFaults()
+		if n := w.Server.Counts().Of(graphtest.OpPut, graphtest.OpUpdate); n != 2 {
+			t.Errorf("it was not put at once: %d requests", n)
+		}
+		w.Flush()
+		w.Equal()
+		if there := w.There(); len(there) != 1 {
+			t.Errorf("there are %d files", len(there))
+		}
+	})
+}
+
 func TestAnUploadThatWasBrokenOffDoesNotStandInTheWayOfOtherBytes(t *testing.T) {
 	in(t, nil, func(t *testing.T, w *simtest.World) {
 		must(t, w.Write("/big.bin", simtest.Data("big", 2<<20)), w.Write("/gone.bin", simtest.Data("gone", 2<<20)))

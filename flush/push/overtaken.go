@@ -3,7 +3,6 @@ package push
 import (
 	"context"
 	"io"
-	"slices"
 
 	"github.com/duskfs/duskfs/cache"
 	"github.com/duskfs/duskfs/flush/plan"
@@ -60,8 +59,18 @@ func overtaken(ctx context.Context, r graph.Reader, h graph.History, a cache.Att
 	if err != nil || base == len(versions) && !ok {
 		return nil, err
 	}
-	past := slices.Clone(versions[ours+1 : base])
-	slices.Reverse(past)
+	var past []graph.Past
+	for i := base - 1; i > ours; i-- {
+		again := len(versions)
+		if a.Hash != "" { // ours may be there twice: what is put at once gets its time by a change of its own, which is a version too
+			if again, err = indexOf(ctx, h, now.ID, versions[:i+1], i, a.Size, a.Hash); err != nil {
+				return nil, err
+			}
+		}
+		if again > i {
+			past = append(past, versions[i])
+		}
+	}
 	return past, nil
 }
 

@@ -192,6 +192,7 @@ var found = []struct {
 	{"lost and written over", 53938, "versions that came between were counted from the newest one, though somebody had written since"},
 	{"in the midst and after", 81216, "the judge did not find what was in the bin of a folder that had been moved since"},
 	{"all that and everything", 55607, "what was in a folder that the colleague had moved out of a deleted one came late, and was not asked for"},
+	{"twins and deaths", 372, "bytes that were put at once and then dated were two versions, and one of them came as a copy"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }
