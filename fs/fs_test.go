@@ -238,10 +238,17 @@ func TestWritersAndSealsAtTheSameTimeLoseNothing(t *testing.T) {
 	}
 	defer h.Release()
 	const writers, lines = 4, 60
-	stop := make(chan struct{})
+	stop, wrote := make(chan struct{}), make(chan struct{}, 1)
 	var sealing, writing sync.WaitGroup
 	sealing.Go(func() {
-		for {
+		for seals := 1; ; seals++ {
+			// A flush seals a file a few times, and not between any two looks of a writer on a slow machine.
+			if seals%10 == 0 {
+				select {
+				case <-stop:
+				case <-wrote:
+				}
+			}
 			select {
 			case <-stop:
 				return
@@ -274,6 +281,10 @@ func TestWritersAndSealsAtTheSameTimeLoseNothing(t *testing.T) {
 				if _, err := mine.WriteAt(ctx, fmt.Appendf(nil, "writer %d line %02d\n", i, j), 0); err != nil {
 					t.Error(err)
 					return
+				}
+				select {
+				case wrote <- struct{}{}:
+				default:
 				}
 			}
 		})
