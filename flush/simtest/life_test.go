@@ -193,6 +193,7 @@ var found = []struct {
 	{"in the midst and after", 81216, "the judge did not find what was in the bin of a folder that had been moved since"},
 	{"all that and everything", 55607, "what was in a folder that the colleague had moved out of a deleted one came late, and was not asked for"},
 	{"twins and deaths", 372, "bytes that were put at once and then dated were two versions, and one of them came as a copy"},
+	{"twins", 90732, "the judge did not find what was in the bin of a folder of whose name there were two"},
 	{"twins", 89, "the copy of an overwritten version of a twin had the name that the twin is shown under"},
 	{"twins", 458, "what was made here under the true name of a twin that was none any more was refused for ever"},
 }
@@ -493,10 +494,11 @@ func (l *life) judgeLost(lost []string) {
 			if p, err := l.Far.StatID(i.Parent); err == nil { // which may have been moved since
 				at = path.Join(p.Path, i.Name)
 			}
-			if _, err := l.Far.Move(at, fmt.Sprintf("%s aside %d", at, len(s))); err != nil {
-				continue
+			for n := range 3 { // more than one if they are twins
+				if _, err := l.Far.Move(at, fmt.Sprintf("%s aside %d %d", at, len(s), n)); err != nil || l.Far.Restore(i.ID) == nil {
+					break
+				}
 			}
-			_ = l.Far.Restore(i.ID)
 		}
 	}
 	count := map[string]int{}

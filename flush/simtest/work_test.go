@@ -38,6 +38,9 @@ func (l *life) seen(p string) []string {
 		return append(l.settled(n), l.byHash[n.Base.Hash])
 	}
 	data, err := l.Read(p)
+	if errors.Is(err, cache.ErrNotExist) {
+		return l.seen(p) // it has stepped aside this moment
+	}
 	if err != nil {
 		l.t.Errorf("local work cannot be read: %s: %v", p, err)
 	}
