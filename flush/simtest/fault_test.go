@@ -190,8 +190,10 @@ func (f planted) hunt(t *testing.T) string {
 		t.Fatal("the lives took too long: that catches nothing")
 	}
 	life := "no life"
-	if all := lifeRun.FindAllStringSubmatch(out, -1); len(all) > 0 {
-		life = strings.ReplaceAll(all[len(all)-1][1], "_", " ")
+	if all := lifeRun.FindAllStringSubmatchIndex(out, -1); len(all) > 0 {
+		last := all[len(all)-1]
+		life = strings.ReplaceAll(out[last[2]:last[3]], "_", " ")
+		out = out[last[1]:] // lives that went well say something too
 	}
 	said := ""
 	if m := lifeSaid.FindStringSubmatch(out); m != nil {
