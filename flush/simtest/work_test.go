@@ -57,9 +57,14 @@ func (l *life) settled(n cache.Node) []string {
 	if err != nil {
 		return nil
 	}
+	return l.versions(info)
+}
+
+// versions returns the tokens among the versions of a file there.
+func (l *life) versions(i graphtest.Info) []string {
 	var all []string
-	for v := range info.Versions {
-		data, err := l.Far.ReadVersion(info.Path, v)
+	for v := range i.Versions {
+		data, err := l.Far.ReadVersion(i.Path, v)
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -316,15 +321,8 @@ func otherwise(s string) string {
 func (l *life) farPast(p string) []string {
 	var all []string
 	for _, i := range l.farFiles(p) {
-		if !l.bringing && !l.unheard[i.ID] {
-			continue
-		}
-		for n := range i.Versions {
-			data, err := l.Far.ReadVersion(i.Path, n)
-			if err != nil {
-				l.t.Fatal(err)
-			}
-			all = append(all, string(data))
+		if l.bringing || l.unheard[i.ID] {
+			all = append(all, l.versions(i)...)
 		}
 	}
 	return all
