@@ -165,13 +165,19 @@ func TestWhatIsFoundToHaveBeenSentIsCheckedInToo(t *testing.T) {
 	}
 }
 
+// sentUnheard sends a new file and loses the answer; then nobody is in reach for the rest of the flush.
+func sentUnheard(t *testing.T, w *simtest.World) {
+	t.Helper()
+	must(t, w.Write("/new", []byte("new")))
+	lost(w, http.MethodPut, true, nothing, func() { w.Server.SetOffline(true) })
+	_, _ = w.Engine.Flush(t.Context(), flush.Request{})
+	w.Server.SetOffline(false)
+}
+
 // It is found to have been sent, and cannot be checked in.
 func TestWhatIsFoundToHaveBeenSentStaysInTheListUntilItIsCheckedIn(t *testing.T) {
 	inLibrary(t, true, func(t *testing.T, w *simtest.World) {
-		must(t, w.Write("/new", []byte("new")))
-		lost(w, http.MethodPut, true, nothing, func() { w.Server.SetOffline(true) })
-		_, _ = w.Engine.Flush(t.Context(), flush.Request{})
-		w.Server.SetOffline(false)
+		sentUnheard(t, w)
 		w.Between(nil)
 		w.Server.Inject(graphtest.Fault{Op: graphtest.OpCheck, Status: http.StatusBadRequest, Code: "invalidRequest", Times: 1})
 		w.Refresh()
@@ -282,10 +288,7 @@ func TestWhatGotThereThoughAWriterCameIsCheckedIn(t *testing.T) {
 // A dry run, and a drive that is read-only, change nothing there: what was sent waits for a flush that may.
 func TestADryRunChecksNothingIn(t *testing.T) {
 	inLibrary(t, true, func(t *testing.T, w *simtest.World) {
-		must(t, w.Write("/new", []byte("new")))
-		lost(w, http.MethodPut, true, nothing, func() { w.Server.SetOffline(true) })
-		_, _ = w.Engine.Flush(t.Context(), flush.Request{})
-		w.Server.SetOffline(false)
+		sentUnheard(t, w)
 		n := asked(w)
 		if _, err := w.Engine.Flush(t.Context(), flush.Request{DryRun: true}); err != nil || n.Load() != 0 {
 			t.Errorf("a dry run: %d questions and check-ins, %v", n.Load(), err)
